@@ -1,0 +1,296 @@
+"""The exporter's configuration: its settings, their checks, and the configuration as text again."""
+# ruff: noqa: RUF009 - the calls in the dataclasses make their fields
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+import yaml
+
+from exporter.config.durations import format_duration, parse_duration
+from exporter.config.nodes import BOOLEAN, REGEX, TEXT, Kind, Report, choice, duration, integer, number
+from exporter.config.schema import Keys, Row, list_of, merged, optional, read, required, section, setting, shown, table
+from exporter.errors import ConfigError, Fault, Place
+from exporter.metrics.families import FAMILIES, INFO_LABELS
+from exporter.model import PROVISIONING_STATES, TRUNK_TYPES
+from exporter.telemetry import EXPORTER_FAMILIES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["SETTINGS", "Config", "Loaded", "format_duration", "load", "parse", "parse_duration", "render"]
+
+Detail = Literal["trunk", "property"]
+_DETAILS: tuple[Detail, ...] = ("trunk", "property")
+_TOKEN_KEYS = ("token_file", "token_env", "token")
+_LONGEST_TOKEN = 65_536
+# The pure Python dumper takes seconds for 20,000 properties.
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_NOWHERE = Place("", 1, 1)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A text that neither `str` nor `repr` shows."""
+
+    _text: str
+
+    def reveal(self) -> str:
+        """Give the text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
+def _base_url(text: str, node: yaml.Node, report: Report) -> str | None:
+    # The text is not quoted: it may hold a password.
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not re.fullmatch(r"[!-~]+", text) or re.search(r"[@?#\\]", text):
+        report.fault(node, "expected an http or https URL with a host and without user, query or fragment")
+        return None
+    if parts.scheme == "http" and not _is_loopback(parts):
+        report.warn(node, "the token travels readable over plain http: use https")
+    return text.rstrip("/")
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    host = parts.hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """How the API is asked; `timeout` in seconds."""
+
+    base_url: str = setting(TEXT.then(_base_url), "https://api.fonedynamics.com", "where the API is")
+    timeout: float = setting(duration(0.1, 600), 10.0, "longest wait for one request, 100ms to 10m")
+    page_size: int = setting(integer(1, 1000), 50, "entries asked for at once (`Results_Count`), 1 to 1000")
+    max_concurrency: int = setting(integer(1, 1000), 8, "requests in flight, all properties together, 1 to 1000")
+    requests_per_second: float = setting(number(0), 10.0, "request budget, all properties together; 0 = no limit")
+    max_attempts: int = setting(integer(1, 20), 4, "tries of one request, with back-off between them, 1 to 20")
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """When properties are polled, in seconds."""
+
+    interval: float = setting(duration(1, 86_400), 60.0, "time between two polls of a property, 1s to 1d")
+    stale_after: float = setting(duration(0.001), 300.0, "how long a failing property's last good data is still served")
+
+
+def _check_poll(poll: Poll | None, keys: Keys, report: Report) -> None:
+    if poll and poll.interval > poll.stale_after:
+        node = keys.given.get("interval") or keys.given["stale_after"]
+        report.warn(node, "interval is longer than stale_after: one failed poll withdraws the data at once")
+
+
+def _sid(what: str) -> Kind[str]:
+    def check(text: str, node: yaml.Node, report: Report) -> str | None:
+        if not re.fullmatch("[A-Za-z0-9]+", text):
+            report.fault(node, "expected a Sid of letters and digits alone")
+            return None
+        if not re.fullmatch("[A-Z0-9]{32}", text):
+            report.warn(node, "does not look like a Sid: expected 32 upper-case letters and digits")
+        report.unique(node, f"{what} {text!r}")
+        return text
+
+    return TEXT.then(check)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """Where an account's API token comes from; exactly one field is set."""
+
+    file: Path | None = optional(
+        TEXT.then(lambda text, node, report: _tried(TokenSource(file=report.directory / text), node, report).file),
+        "file that holds the token, read again when it changes; relative to the configuration file",
+        "token_file",
+    )
+    env: str | None = optional(
+        TEXT.then(lambda text, node, report: _tried(TokenSource(env=text), node, report).env),
+        "environment variable that holds the token",
+        "token_env",
+    )
+    inline: Secret | None = optional(
+        TEXT.then(lambda text, node, report: _inline(Secret(text), node, report)),
+        "the token itself; draws a warning",
+        "token",
+    )
+
+    def read(self) -> str:
+        """Give the token without the white space around it.
+
+        Raises OSError if the file cannot be read, ValueError if what is there is no token; neither shows the token.
+        """
+        if self.file is not None:
+            with self.file.open("rb") as file:
+                # What is not UTF-8 becomes unprintable, without an exception that would carry the bytes.
+                text = file.read(_LONGEST_TOKEN).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+            return _token(text, f"token_file {self.file}")
+        if self.env is not None:
+            return _token(os.environ.get(self.env, ""), f"environment variable {self.env}")
+        return _token(self.inline.reveal() if self.inline else "", "token")
+
+
+def _token(text: str, where: str) -> str:
+    token = text.strip()
+    if not token:
+        raise ValueError(f"{where} is {'not set or ' * where.startswith('env')}empty: put the token there")
+    if not token.isprintable():
+        raise ValueError(f"{where} must hold the token alone, on one line")
+    return token
+
+
+def _tried(source: TokenSource, node: yaml.Node, report: Report) -> TokenSource:
+    try:
+        source.read()
+    except OSError as error:
+        report.fault(node, f"token_file {source.file} cannot be read: {error.strerror}")
+    except ValueError as error:
+        report.fault(node, str(error))
+    return source
+
+
+def _inline(secret: Secret, node: yaml.Node, report: Report) -> Secret | None:
+    report.warn(node, "everybody who may read this file may read the token: use token_file or token_env")
+    return _tried(TokenSource(inline=secret), node, report).inline
+
+
+@dataclass(frozen=True, slots=True)
+class Discover:
+    """Which of an account's properties are polled, by name."""
+
+    include: re.Pattern[str] = setting(REGEX, re.compile(".*"), "regular expression found in the names to poll")
+    exclude: re.Pattern[str] | None = optional(REGEX, "regular expression found in the names not to poll")
+
+    def selects(self, name: str) -> bool:
+        """Say whether the property called `name` is polled."""
+        return bool(self.include.search(name)) and not (self.exclude and self.exclude.search(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which of a property's trunks the API is asked for; None asks for all."""
+
+    type: str | None = optional(choice("type", TRUNK_TYPES.values()), "`ip_to_ip` or `authenticated` trunks only")
+    active: bool | None = optional(BOOLEAN, "active or inactive trunks only")
+    provisioning_state: str | None = optional(
+        choice("provisioning state", PROVISIONING_STATES.values()),
+        "trunks in this state only: " + ", ".join(f"`{state}`" for state in PROVISIONING_STATES.values()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PropertySettings:
+    """One property to poll; `place` is where the file names it."""
+
+    sid: str = required(_sid("property sid"), "the property's Sid")
+    name: str | None = optional(TEXT, "what people call the property; else the name found by discovery")
+    filters: Filters = setting(section(Filters), Filters(), "which of its trunks to ask for")
+    place: Place = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account of the API and its properties; `place` is where the file names it."""
+
+    account_sid: str = required(_sid("account_sid"), "the account's Sid")
+    token: TokenSource = merged(section(TokenSource))
+    discover: Discover | None = optional(section(Discover), "poll the properties found by name, looked up each round")
+    properties: tuple[PropertySettings, ...] = setting(
+        list_of(section(PropertySettings), "a list of properties"), (), "properties to poll, beside those discovered"
+    )
+    place: Place = field(default=_NOWHERE, compare=False)
+
+
+def _check_account(account: Account | None, keys: Keys, report: Report) -> None:
+    sources = keys.find(*_TOKEN_KEYS)
+    if not sources:
+        report.fault(keys.mapping, f"no token: add one of {', '.join(_TOKEN_KEYS)}")
+    for name in sources[1:]:
+        report.fault(keys.node(name), f"more than one token: keep one of {', '.join(sources)}")
+    if not keys.find("discover", "properties") or (account and not account.discover and not account.properties):
+        report.fault(keys.mapping, "no properties: add properties or discover")
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What is published."""
+
+    detail: Detail = setting(
+        choice("detail", _DETAILS), "trunk", "`trunk`, or `property`: aggregates only, no series per trunk"
+    )
+    info_labels: tuple[str, ...] = setting(
+        list_of(choice("label", INFO_LABELS), "a list of labels", unique="label"),
+        INFO_LABELS,
+        "labels of `siptrunk_info`",
+    )
+    exclude: tuple[str, ...] = setting(
+        list_of(
+            choice("metric family", [family.name for family in (*FAMILIES, *EXPORTER_FAMILIES)]),
+            "a list of metric families",
+            unique="metric family",
+        ),
+        (),
+        "metric families not to publish",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration."""
+
+    api: Api = setting(section(Api), Api(), "how the API is asked")
+    poll: Poll = setting(section(Poll, _check_poll), Poll(), "when properties are polled")
+    accounts: tuple[Account, ...] = required(
+        list_of(section(Account, _check_account), "a list of at least one account", 1), "the accounts to poll"
+    )
+    metrics: Metrics = setting(section(Metrics), Metrics(), "what is published")
+
+
+class Loaded(NamedTuple):
+    """A configuration, and what in it deserves attention."""
+
+    config: Config
+    warnings: list[Fault]
+
+
+SETTINGS: tuple[Row, ...] = tuple(table(Config))
+"""Every setting: its dotted key (`[]` marks a list), its default and what it means."""
+
+
+def load(path: Path) -> Loaded:
+    """Give the configuration in the file `path`; raise ConfigError with every fault found."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError([Fault(Place(str(path), 1, 1), f"cannot be read: {error.strerror}")]) from error
+    # What is not UTF-8 is refused, with its place, by the reading of the text.
+    return parse(data.decode("utf-8", "surrogateescape"), str(path), path.parent)
+
+
+def parse(text: str, file: str, directory: Path) -> Loaded:
+    """Give the configuration in `text`; raise ConfigError with every fault found.
+
+    `file` is its name in messages; a relative `token_file` is looked for in `directory`.
+    """
+    report = Report(file, directory.absolute())
+    return Loaded(read(section(Config), text, report), sorted(report.warnings))
+
+
+def render(config: Config) -> str:
+    """Give the configuration as YAML: every setting, defaults included, with `<secret>` for a token."""
+    return str(yaml.dump(shown(config), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=10_000))

@@ -1,0 +1,1 @@
+"""The metric families, their text, and what a scrape gets."""

@@ -1,0 +1,138 @@
+"""The things the exporter speaks of: trunks, properties and how their polling goes.
+
+The two record types are decoded straight from the API's JSON; their constraints say what is documented, and
+whatever does not fit is put right, or left out, by `payload`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exporter.errors import Reason
+
+UNKNOWN = "unknown"
+TRUNK_TYPES: Mapping[int, str] = {0: "ip_to_ip", 1: "authenticated"}
+PROVISIONING_STATES: Mapping[int, str] = {0: "inactive", 1: "provisioning", 2: "active", 3: "deprovisioning"}
+
+UNREADABLE = -1
+"""Stands for an EndDate or a code that the API gave and nobody can read; unlike None it is not "not set"."""
+
+# Beyond 2**53 a float64, which is what Prometheus stores, could no longer show the number exactly.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+# The end of the year 9999: a larger "Unix timestamp" is one in milliseconds, or nonsense.
+_Timestamp = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
+_Sid = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class Trunk(msgspec.Struct, frozen=True, gc=False):
+    """One SIP trunk of the list `GET /v2/Properties/{PropertySid}/SipTrunks`; times are Unix seconds.
+
+    None is a value that the API did not give.
+    """
+
+    sid: _Sid = msgspec.field(name="SipTrunkSid")
+    created: _Timestamp | None = msgspec.field(name="Created", default=None)
+    modified: _Timestamp | None = msgspec.field(name="Modified", default=None)
+    end_date: _Timestamp | None = msgspec.field(name="EndDate", default=None)
+    name: str | None = msgspec.field(name="Name", default=None)
+    type: Literal[0, 1] | None = msgspec.field(name="Type", default=None)
+    channel_limit: _Count | None = msgspec.field(name="ChannelLimit", default=None)
+    customer_reference: str | None = msgspec.field(name="CustomerReference", default=None)
+    external_reference: str | None = msgspec.field(name="ExternalReference", default=None)
+    default_caller_id: str | None = msgspec.field(name="DefaultCallerId", default=None)
+    provisioning_state: Literal[0, 1, 2, 3] | None = msgspec.field(name="ProvisioningState", default=None)
+
+    @property
+    def trunk_type(self) -> str:
+        """The type as a label value: `ip_to_ip`, `authenticated` or `unknown`."""
+        return UNKNOWN if self.type is None else TRUNK_TYPES.get(self.type, UNKNOWN)
+
+    @property
+    def state(self) -> str:
+        """The provisioning state as a label value; `unknown` for one undocumented or not given."""
+        code = self.provisioning_state
+        return UNKNOWN if code is None else PROVISIONING_STATES.get(code, UNKNOWN)
+
+    def active(self, now: float) -> bool | None:
+        """Whether the trunk is not deactivated at Unix time `now`; None where its EndDate is unreadable.
+
+        The API has no such field: an EndDate that is absent, null or 0, or that lies ahead, means live.
+        """
+        if self.end_date == UNREADABLE:
+            return None
+        return not self.end_date or self.end_date > now
+
+
+class Project(msgspec.Struct, frozen=True, gc=False):
+    """One property as `GET /v2/Properties` lists it, under the portal's word for it."""
+
+    sid: _Sid = msgspec.field(name="PropertySid")
+    name: str | None = msgspec.field(name="Name", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which property is meant, and what people call it."""
+
+    sid: str
+    account_sid: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a property's polling goes; times are Unix seconds.
+
+    What is told of the last poll (when it ended, the seconds it took, why it failed) is None until the first has
+    ended; `last_error` is None too where the last poll brought a complete list.
+    """
+
+    polls: int
+    failures: Mapping[Reason, int]
+    last_poll: float | None = None
+    last_duration: float | None = None
+    last_error: str | None = None
+    last_success: float | None = None
+
+    @property
+    def up(self) -> bool | None:
+        """Whether the last poll brought a complete list; None before the first has ended."""
+        return None if self.last_poll is None else self.last_error is None
+
+    @property
+    def stale(self) -> bool | None:
+        """Whether there are good data but from an earlier poll than the last; None before the first has ended."""
+        return None if self.last_poll is None else self.last_success is not None and not self.up
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyView:
+    """All that is shown of one property at Unix time `now`; `trunks` is None where no good data may be shown."""
+
+    identity: Identity
+    health: Health
+    trunks: tuple[Trunk, ...] | None
+    now: float
+
+    def active_trunks(self) -> int | None:
+        """Count the trunks that are known to be active; None where no data are shown."""
+        return None if self.trunks is None else sum(trunk.active(self.now) is True for trunk in self.trunks)
+
+    def active_channel_limit(self) -> int | None:
+        """Sum the channel limits of the active trunks; None where one addend, or whether it is one, is not known.
+
+        A sum that leaves trunks out would not be true.
+        """
+        total = 0
+        for trunk in self.trunks or ():
+            active = trunk.active(self.now)
+            if active is None or (active and trunk.channel_limit is None):
+                return None
+            total += (trunk.channel_limit or 0) if active else 0
+        return None if self.trunks is None else total

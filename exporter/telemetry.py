@@ -1,0 +1,131 @@
+"""The exporter's own metrics, kept by prometheus_client in a registry that is passed in."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+from exporter import __version__
+from exporter.errors import Anomaly, Reason
+from exporter.metrics.families import Described
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from prometheus_client import CollectorRegistry
+
+EXPORTER_FAMILIES: tuple[Described, ...] = (
+    Described(
+        "siptrunk_exporter_build_info",
+        "gauge",
+        "What is running, always 1.",
+        ("version", "revision", "python_version"),
+    ),
+    Described(
+        "siptrunk_exporter_poll_interval_seconds",
+        "gauge",
+        "Configured seconds between two polls of a property.",
+    ),
+    Described(
+        "siptrunk_exporter_api_requests_total",
+        "counter",
+        "Requests to the API, by endpoint and HTTP status; code is error where no answer came.",
+        ("endpoint", "code"),
+    ),
+    Described(
+        "siptrunk_exporter_api_request_duration_seconds",
+        "histogram",
+        "Seconds from sending a request to the API to the last byte of its answer.",
+        ("endpoint",),
+    ),
+    Described(
+        "siptrunk_exporter_api_retries_total",
+        "counter",
+        "Requests to the API that were tried again, by what made the first try fail.",
+        ("reason",),
+    ),
+    Described(
+        "siptrunk_exporter_payload_anomalies_total",
+        "counter",
+        "What was odd in an answer of the API and was survived, by kind; counted again at every poll that sees it.",
+        ("kind",),
+    ),
+    Described(
+        "siptrunk_exporter_discovery_up",
+        "gauge",
+        "Whether the last look-up of the account's properties brought a complete list.",
+        ("account_sid",),
+    ),
+    Described(
+        "siptrunk_exporter_discovery_last_success_timestamp_seconds",
+        "gauge",
+        "Unix time at which the account's properties were last looked up successfully.",
+        ("account_sid",),
+    ),
+    Described(
+        "siptrunk_exporter_config_last_reload_successful",
+        "gauge",
+        "Whether the last attempt to load the configuration succeeded.",
+    ),
+    Described(
+        "siptrunk_exporter_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "Unix time at which the configuration in force was loaded.",
+    ),
+)
+
+_DESCRIBED = {family.name: family for family in EXPORTER_FAMILIES}
+_LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Telemetry:
+    """What the exporter tells of itself; each attribute is the metric `siptrunk_exporter_` and its name."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # One series more for every counter, which nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = registry
+        self.build_info: Gauge = self._make(Gauge, "build_info")
+        self.poll_interval: Gauge = self._make(Gauge, "poll_interval_seconds")
+        self.api_requests: Counter = self._make(Counter, "api_requests_total")
+        self.api_duration: Histogram = self._make(Histogram, "api_request_duration_seconds", buckets=_LATENCY_BUCKETS)
+        self.api_retries: Counter = self._make(Counter, "api_retries_total")
+        self.anomalies: Counter = self._make(Counter, "payload_anomalies_total")
+        self.discovery_up: Gauge = self._make(Gauge, "discovery_up")
+        self.discovery_last_success: Gauge = self._make(Gauge, "discovery_last_success_timestamp_seconds")
+        self.reload_successful: Gauge = self._make(Gauge, "config_last_reload_successful")
+        self.reload_success_time: Gauge = self._make(Gauge, "config_last_reload_success_timestamp_seconds")
+        self._start()
+
+    def _make(self, metric: type[Any], name: str, **options: object) -> Any:  # noqa: ANN401 - any of three classes
+        family = _DESCRIBED[f"siptrunk_exporter_{name}"]
+        return metric(family.name, family.help, family.labels, registry=self._registry, **options)
+
+    def _start(self) -> None:
+        """Show what is known from the start, so that the first event of a kind is an increase."""
+        revision = os.environ.get("SIPTRUNK_EXPORTER_REVISION", "")
+        self.build_info.labels(__version__, revision, platform.python_version()).set(1)
+        for anomaly in Anomaly:
+            self.anomalies.labels(anomaly)
+        for reason in (Reason.TIMEOUT, Reason.CONNECT, Reason.RATE_LIMITED, Reason.SERVER_ERROR):
+            self.api_retries.labels(reason)
+
+    def count_request(self, endpoint: str, code: str, seconds: float) -> None:
+        """Count one request: `code` is its HTTP status, or `error` where no answer came."""
+        self.api_requests.labels(endpoint, code).inc()
+        self.api_duration.labels(endpoint).observe(seconds)
+
+    def count_anomalies(self, found: Mapping[Anomaly, int]) -> None:
+        """Count what was odd in the answers of one walk."""
+        for anomaly, times in found.items():
+            self.anomalies.labels(anomaly).inc(times)
+
+    def loaded(self, now: float | None, interval: float) -> None:
+        """Note an attempt to load the configuration: `now` is its Unix time, None where it failed."""
+        self.reload_successful.set(now is not None)
+        if now is not None:
+            self.reload_success_time.set(now)
+            self.poll_interval.set(interval)
