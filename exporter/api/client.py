@@ -1,0 +1,180 @@
+"""Requests to the API: authentication, budget, retries, and what the statuses and error bodies mean."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import json
+import random
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from exporter.api.budget import Budget
+from exporter.api.payload import error_message
+from exporter.api.transport import Response, Transport
+from exporter.errors import PollError, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exporter.api.credentials import Credentials
+    from exporter.config import Api
+    from exporter.telemetry import Telemetry
+
+FIRST_BACKOFF = 0.5
+LONGEST_WAIT = 30.0
+"""Most seconds to wait inside one poll before a retry; a longer `Retry-After` ends the poll and is obeyed after."""
+LONGEST_RETRY_AFTER = 3600.0
+"""Most seconds that a `Retry-After` is obeyed: a mistaken year must not end the polling for good."""
+MESSAGE_LENGTH = 200
+
+TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
+REASON_OF_STATUS = {401: Reason.AUTH, 403: Reason.FORBIDDEN, 404: Reason.NOT_FOUND, 429: Reason.RATE_LIMITED}
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What the server sent to recognise an unchanged answer by (RFC 9110, section 8.8)."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question to the API: whose, under which label it is counted, and what is asked."""
+
+    credentials: Credentials
+    endpoint: str
+    path: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer; `body` is None where it is unchanged since the validators given; `seconds` include retries."""
+
+    body: bytes | None
+    validators: Validators
+    seconds: float
+
+
+class ApiClient:
+    """Asks the API for all accounts and properties; they share one budget of requests."""
+
+    def __init__(self, api: Api, telemetry: Telemetry) -> None:
+        self.api = api
+        self._telemetry = telemetry
+        self._budget = Budget(api.max_concurrency, api.requests_per_second)
+        self._transport = Transport(api.base_url, api.timeout)
+
+    async def configure(self, api: Api) -> None:
+        """Send all further requests as `api` has it; those in flight end as they began."""
+        old, self.api = self.api, api
+        if (old.max_concurrency, old.requests_per_second) != (api.max_concurrency, api.requests_per_second):
+            self._budget = Budget(api.max_concurrency, api.requests_per_second)
+        if (old.base_url, old.timeout) != (api.base_url, api.timeout):
+            retired, self._transport = self._transport, Transport(api.base_url, api.timeout)
+            await retired.retire()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.retire()
+
+    async def ask(self, query: Query, validators: Validators | None = None, *, suspect: bool = False) -> Answer:
+        """Send one request, again as often as is sensible, and give its good answer.
+
+        `suspect` marks one that is likely to fail, so that the others need not wait for it.
+        Raises `PollError` with the reason of the last try.
+        """
+        seconds = 0.0
+        attempt = 1
+        while True:
+            try:
+                answer = await self._attempt(query, validators, suspect=suspect or attempt > 1)
+            except PollError as error:
+                wait = wait_before_retry(error, attempt, self.api.max_attempts)
+                if wait is None:
+                    raise
+                self._telemetry.api_retries.labels(error.reason).inc()
+            else:
+                return Answer(answer.body, answer.validators, seconds + answer.seconds)
+            await asyncio.sleep(wait)
+            seconds += wait
+            attempt += 1
+
+    async def _attempt(self, query: Query, validators: Validators | None, *, suspect: bool) -> Answer:
+        headers = {"Authorization": query.credentials.authorization}
+        if validators and validators.etag:
+            headers["If-None-Match"] = validators.etag
+        if validators and validators.last_modified:
+            headers["If-Modified-Since"] = validators.last_modified
+        async with self._budget.turn(suspect=suspect):
+            code = "error"
+            started = time.perf_counter()
+            try:
+                response = await self._transport.get(query.path, query.parameters, headers)
+                code = str(response.status)
+            finally:
+                seconds = time.perf_counter() - started
+                self._telemetry.count_request(query.endpoint, code, seconds)
+        if response.status == HTTPStatus.NOT_MODIFIED and validators:
+            return Answer(None, validators, seconds)
+        if response.status != HTTPStatus.OK:
+            raise refusal(response, query.credentials)
+        received = Validators(response.headers.get("ETag"), response.headers.get("Last-Modified"))
+        return Answer(response.body, received, seconds)
+
+
+def refusal(response: Response, credentials: Credentials) -> PollError:
+    """Turn an answer that is no list into the error it means, with the API's own words where it gave some."""
+    status = response.status
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        reason = Reason.SERVER_ERROR
+    elif status >= HTTPStatus.BAD_REQUEST:
+        reason = REASON_OF_STATUS.get(status, Reason.BAD_REQUEST)
+    else:
+        reason = Reason.BAD_PAYLOAD
+    # A server may quote what it was sent.
+    detail = credentials.redact(f"HTTP {status}{_said(response)}")
+    transient = status in TRANSIENT_STATUSES
+    retry_after = _retry_after(response.headers.get("Retry-After")) if transient else None
+    return PollError(reason, detail, transient=transient, retry_after=retry_after)
+
+
+def _said(response: Response) -> str:
+    try:
+        message = error_message(json.loads(response.body))
+    except (ValueError, RecursionError):
+        message = None
+    return f": {message[:MESSAGE_LENGTH]}" if message else ", without a ResponseStatus"
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Read `Retry-After` (RFC 9110, section 10.2.3): seconds, or the date to wait for; None if neither."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.strip().isdecimal() else _seconds_until(value)
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _seconds_until(date: str) -> float:
+    return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+
+
+def wait_before_retry(error: PollError, attempt: int, max_attempts: int) -> float | None:
+    """Give the seconds to wait before the next try, or None where there should be none.
+
+    Exponential back-off with full jitter: the whole wait is drawn, so that what failed together does not come
+    back together. What the API asked for in `Retry-After` comes on top.
+    """
+    asked = error.retry_after or 0.0
+    if not error.transient or attempt >= max_attempts or asked > LONGEST_WAIT:
+        return None
+    backoff = min(LONGEST_WAIT, FIRST_BACKOFF * 2 ** (attempt - 1))
+    return asked + random.uniform(0.0, backoff)  # noqa: S311 - spreads load, keeps no secret

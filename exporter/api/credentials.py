@@ -1,0 +1,60 @@
+"""An account's credentials: read from their source, watched for change, and kept out of everything people read."""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.config import TokenSource
+
+log = logging.getLogger(__name__)
+
+
+class Credentials:
+    """The AccountSid and Token that authenticate requests by HTTP Basic, as the vendor's client libraries do.
+
+    Raises `OSError` or `ValueError` where the source cannot be read at the start.
+    """
+
+    def __init__(self, account_sid: str, source: TokenSource) -> None:
+        self.account_sid = account_sid
+        self.source = source
+        self._seen = self._fingerprint()
+        self._token = source.read()
+
+    @property
+    def authorization(self) -> str:
+        """The value of the header `Authorization`."""
+        return "Basic " + b64encode(f"{self.account_sid}:{self._token}".encode()).decode()
+
+    def refresh(self) -> bool:
+        """Read the token again if its file has changed; give whether there is a new one.
+
+        A file that cannot be read leaves the token as it was: secrets are often replaced in two steps.
+        """
+        fingerprint = self._fingerprint()
+        if fingerprint == self._seen:
+            return False
+        self._seen = fingerprint
+        try:
+            token = self.source.read()
+        except (OSError, ValueError) as error:
+            log.warning("token not read again, the old one stays: %s", error, extra={"account_sid": self.account_sid})
+            return False
+        changed, self._token = token != self._token, token
+        return changed
+
+    def redact(self, text: str) -> str:
+        """Blank the token, plain or as the header carries it, in a text that came from outside."""
+        return text.replace(self._token, "<secret>").replace(self.authorization.split()[1], "<secret>")
+
+    def _fingerprint(self) -> tuple[int, int, int] | None:
+        if self.source.file is None:
+            return None
+        try:
+            status = self.source.file.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,102 @@
+"""The two lists that the API gives: a property's trunks and an account's properties."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Generic
+
+from exporter.api.client import ApiClient, Query, Validators
+from exporter.api.pagination import Walked, walk
+from exporter.api.payload import PROJECTS, TRUNKS, Page, Reader, Record
+from exporter.errors import PollError, Reason
+from exporter.model import PROVISIONING_STATES, TRUNK_TYPES, Project, Trunk
+
+if TYPE_CHECKING:
+    from exporter.api.credentials import Credentials
+    from exporter.config import Filters
+
+log = logging.getLogger(__name__)
+
+SIP_TRUNKS = "sip_trunks"
+PROPERTIES = "properties"
+
+_TYPE_CODES = {name: str(code) for code, name in TRUNK_TYPES.items()}
+_STATE_CODES = {name: str(code) for code, name in PROVISIONING_STATES.items()}
+
+
+class Listing(Generic[Record]):
+    """One list of the API, walked anew at each call; pages that the server says are unchanged are not sent again."""
+
+    def __init__(self, reader: Reader[Record], query: Query) -> None:
+        self._reader = reader
+        self._query = query
+        self._pages: dict[tuple[int, int], tuple[Validators, Page[Record]]] = {}
+
+    async def fetch(self, client: ApiClient, longest: float, *, suspect: bool = False) -> Walked[Record]:
+        """Walk through the list with at most `longest` seconds of the server's time.
+
+        Raises `PollError`, and nothing else, with whatever kept the walk from being complete: one answer that
+        nobody thought of must not end the polling.
+        """
+        try:
+            return await self._walk(client, longest, suspect=suspect)
+        except PollError:
+            raise
+        except Exception:
+            log.exception("an answer could not be handled", extra={"path": self._query.path})
+            raise PollError(Reason.BAD_PAYLOAD, "the answer could not be handled; the log has the details") from None
+
+    async def _walk(self, client: ApiClient, longest: float, *, suspect: bool) -> Walked[Record]:
+        spent = 0.0
+        used: set[tuple[int, int]] = set()
+
+        async def page(skip: int) -> Page[Record]:
+            nonlocal spent
+            used.add((skip, client.api.page_size))
+            seconds, fetched = await self._fetch_page(client, skip, suspect=suspect)
+            spent += seconds
+            if spent > longest:
+                raise PollError(Reason.TIMEOUT, f"the walk through the pages took longer than {longest:g} s")
+            return fetched
+
+        walked = await walk(page)
+        self._pages = {key: kept for key, kept in self._pages.items() if key in used}
+        return walked
+
+    async def probe(self, client: ApiClient) -> None:
+        """Ask for one record, to see whether the list can be had; raises `PollError` where it cannot."""
+        self._reader.read((await client.ask(self._page_query(0, 1))).body or b"")
+
+    async def _fetch_page(self, client: ApiClient, skip: int, *, suspect: bool) -> tuple[float, Page[Record]]:
+        count = client.api.page_size
+        validators, kept = self._pages.get((skip, count), (None, None))
+        answer = await client.ask(self._page_query(skip, count), validators, suspect=suspect)
+        if answer.body is None and kept is not None:
+            return answer.seconds, kept
+        page = self._reader.read(answer.body or b"")
+        if answer.validators != Validators():
+            self._pages[skip, count] = answer.validators, page
+        return answer.seconds, page
+
+    def _page_query(self, skip: int, count: int) -> Query:
+        paging = {"Results_Skip": str(skip), "Results_Count": str(count)}
+        query = self._query
+        return Query(query.credentials, query.endpoint, query.path, {**query.parameters, **paging})
+
+
+def trunks_of(credentials: Credentials, property_sid: str, filters: Filters) -> Listing[Trunk]:
+    """Give the trunk list of a property, `GET /v2/Properties/{PropertySid}/SipTrunks`, with all filters set."""
+    parameters = {}
+    if filters.type is not None:
+        parameters["Type"] = _TYPE_CODES[filters.type]
+    if filters.active is not None:
+        parameters["Active"] = "true" if filters.active else "false"
+    if filters.provisioning_state is not None:
+        parameters["ProvisioningState"] = _STATE_CODES[filters.provisioning_state]
+    path = f"/v2/Properties/{property_sid}/SipTrunks"
+    return Listing(TRUNKS, Query(credentials, SIP_TRUNKS, path, parameters))
+
+
+def properties_of(credentials: Credentials) -> Listing[Project]:
+    """Give the property list of an account, `GET /v2/Properties`."""
+    return Listing(PROJECTS, Query(credentials, PROPERTIES, "/v2/Properties", {}))

@@ -1,0 +1,157 @@
+"""The one reader of the API's answers: bytes in, records and what was odd about them out.
+
+An answer that is as documented is decoded in one step straight into typed records. Anything else takes the patient
+way: field by field, dropping only what cannot be read and saying so, because one odd field of one trunk must not
+cost the other trunks their metrics.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from exporter.errors import Anomaly, PollError, Reason
+from exporter.model import UNREADABLE, Project, Trunk
+
+Record = TypeVar("Record", bound=Trunk | Project)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Record]):
+    """One page of a list; `total` is the server's TotalCount where it gave one."""
+
+    records: tuple[Record, ...]
+    total: int | None
+    anomalies: tuple[Anomaly, ...] = ()
+
+
+class _TrunkList(msgspec.Struct):
+    items: list[Trunk] = msgspec.field(name="SipTrunks")
+    total: int | None = msgspec.field(name="TotalCount", default=None)
+
+
+class _ProjectList(msgspec.Struct):
+    items: list[Project] = msgspec.field(name="Projects")
+    total: int | None = msgspec.field(name="TotalCount", default=None)
+
+
+class Reader(Generic[Record]):
+    """Reads pages of one kind of record, given as a bare array or as an object holding it under `list_key`."""
+
+    def __init__(self, record: type[Record], list_key: str, envelope: type[_TrunkList | _ProjectList]) -> None:
+        self._record = record
+        self._list_key = list_key
+        self._decode = msgspec.json.Decoder(list[record] | envelope).decode  # type: ignore[valid-type]
+
+    def read(self, body: bytes) -> Page[Record]:
+        """Turn the body of one answer into a page.
+
+        Raises `PollError` (bad_payload) for what is not JSON, is neither of the two shapes, or holds a record
+        without a Sid: such a list cannot be known to be whole.
+        """
+        try:
+            answer = self._decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return self._read_patiently(body)
+        if isinstance(answer, list):
+            return Page(tuple(answer), None)
+        if answer.total is not None and answer.total < 0:
+            return Page(tuple(answer.items), None, (Anomaly.WRONG_TYPE,))
+        return Page(tuple(answer.items), answer.total)
+
+    def _read_patiently(self, body: bytes) -> Page[Record]:
+        anomalies: list[Anomaly] = []
+        answer = _loads(body, anomalies)
+        total = None
+        if isinstance(answer, dict):
+            if not isinstance(answer.get(self._list_key), list):
+                raise PollError(Reason.BAD_PAYLOAD, _what_is_wrong(answer, self._list_key))
+            total = _read_total(answer.get("TotalCount"), anomalies)
+            answer = answer[self._list_key]
+        elif not isinstance(answer, list):
+            raise PollError(Reason.BAD_PAYLOAD, f"expected a list or an object, not {_kind(answer)}")
+        records = tuple(self._read_record(item, index, anomalies) for index, item in enumerate(answer))
+        return Page(records, total, tuple(anomalies))
+
+    def _read_record(self, item: object, index: int, anomalies: list[Anomaly]) -> Record:
+        if not isinstance(item, dict):
+            raise PollError(Reason.BAD_PAYLOAD, f"record {index} of {self._list_key} is {_kind(item)}, not an object")
+        values: dict[str, Any] = {}
+        for field in msgspec.structs.fields(self._record):
+            value = _tidy(item.get(field.encode_name), anomalies)
+            try:
+                values[field.name] = msgspec.convert(value, field.type)
+            except msgspec.ValidationError:
+                if field.name == "sid":
+                    detail = f"record {index} of {self._list_key} has no {field.encode_name}"
+                    raise PollError(Reason.BAD_PAYLOAD, detail) from None
+                values[field.name] = _instead(field.name, value, anomalies)
+        return self._record(**values)
+
+
+def _instead(field: str, value: object, anomalies: list[Anomaly]) -> int | None:
+    """Give what stands for a value that does not fit its field, and count it."""
+    code = field in ("type", "provisioning_state") and isinstance(value, int) and not isinstance(value, bool)
+    anomalies.append(Anomaly.UNDOCUMENTED_CODE if code else Anomaly.WRONG_TYPE)
+    return UNREADABLE if code or field == "end_date" else None
+
+
+def _loads(body: bytes, anomalies: list[Anomaly]) -> Any:  # noqa: ANN401 - JSON of any shape
+    text = body.decode("utf-8-sig", errors="replace")
+    if "\ufffd" in text and "\ufffd".encode() not in body:
+        anomalies.append(Anomaly.INVALID_TEXT)
+    try:
+        # A number too long for an int and the constants that JSON does not have become objects that fit no field.
+        return json.loads(text, parse_int=_parse_int, parse_constant=lambda _name: object())
+    except RecursionError:
+        raise PollError(Reason.BAD_PAYLOAD, "the answer is nested too deeply") from None
+    except ValueError as error:
+        raise PollError(Reason.BAD_PAYLOAD, f"the answer is not JSON: {error}") from None
+
+
+def _parse_int(digits: str) -> int | float:
+    return int(digits) if len(digits) < 20 else float(digits)  # noqa: PLR2004 - 19 digits hold every 64-bit number
+
+
+def _read_total(value: object, anomalies: list[Anomaly]) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    anomalies.append(Anomaly.WRONG_TYPE)
+    return None
+
+
+def _tidy(value: object, anomalies: list[Anomaly]) -> object:
+    """Make what cannot be UTF-8 visible as U+FFFD, and count it; write 30.0 as the integer that JSON says it is."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    clean = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if clean != value:
+        anomalies.append(Anomaly.INVALID_TEXT)
+    return clean
+
+
+def _what_is_wrong(answer: dict[str, object], list_key: str) -> str:
+    status = error_message(answer)
+    return f"the answer has no list {list_key}" + (f" but says: {status}" if status else "")
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else f"a {type(value).__name__}"
+
+
+def error_message(answer: object) -> str | None:
+    """Read an error body `{"ResponseStatus": {"ErrorCode": …, "Message": …}}`; None where it is something else."""
+    status = answer.get("ResponseStatus") if isinstance(answer, dict) else None
+    if not isinstance(status, dict):
+        return None
+    parts = [str(status[key]) for key in ("ErrorCode", "Message") if status.get(key)]
+    return ": ".join(parts) or None
+
+
+TRUNKS = Reader(Trunk, "SipTrunks", _TrunkList)
+PROJECTS = Reader(Project, "Projects", _ProjectList)

@@ -1,0 +1,144 @@
+"""One HTTP request and its bounded answer: the border where foreign exceptions become `PollError`, by a table."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import zlib
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from exporter import __version__
+from exporter.errors import PollError, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_BODY = 16 * 2**20
+"""Most bytes of one answer, after decompression: 50,000 trunks fit."""
+MAX_REDIRECTS = 3
+# Longer than the default interval, so that a property's next poll finds the connection of its last one.
+KEEP_ALIVE = 75.0
+
+# The first row that fits counts. httpx-aiohttp gives every lost connection out as a time-out, so what it was
+# raised from is what is looked up.
+REASON_OF_ERROR: tuple[tuple[tuple[type[Exception], ...], Reason], ...] = (
+    ((aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ssl.SSLError), Reason.TLS),
+    ((TimeoutError, httpx.TimeoutException), Reason.TIMEOUT),
+    ((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError), Reason.CONNECT),
+    ((httpx.RemoteProtocolError, httpx.DecodingError, zlib.error, aiohttp.ClientError), Reason.BAD_PAYLOAD),
+    ((httpx.TransportError, OSError), Reason.CONNECT),
+)
+FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back: the HTTP status, the headers (any case) and the body, decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport:
+    """Sends requests to `base_url` and to no other host; `timeout` is the seconds one request may take."""
+
+    def __init__(self, base_url: str, timeout: float) -> None:
+        self._timeout = timeout
+        self._in_flight = 0
+        self._retired = False
+        tls = httpx.create_ssl_context()
+
+        def open_session() -> aiohttp.ClientSession:
+            # What bounds the connections is the budget.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=tls)
+            return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            transport=AiohttpTransport(verify=tls, client=open_session),
+            timeout=httpx.Timeout(timeout, connect=timeout / 2, pool=None),
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": f"siptrunk-exporter/{__version__}",
+            },
+            # The API sets no cookie; a jar would grow with whatever a server chose to send.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+
+    async def retire(self) -> None:
+        """Close the connections, once the requests in flight have ended."""
+        self._retired = True
+        if not self._in_flight:
+            await self._http.aclose()
+
+    async def get(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Response:
+        """Send one GET request; `path` is relative to `base_url`.
+
+        Raises `PollError` (timeout, connect, tls, too_large, bad_payload) where no whole answer came.
+        """
+        request = self._http.build_request("GET", path, params=query, headers=headers)
+        self._in_flight += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._follow(request)
+        except FOREIGN_ERRORS as error:
+            raise self._translate(error) from None
+        finally:
+            self._in_flight -= 1
+            if self._retired:
+                await self.retire()
+
+    async def _follow(self, request: httpx.Request) -> Response:
+        """Send, and follow redirects as long as they stay at the host that may see the token."""
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._http.send(request, stream=True)
+            try:
+                if response.next_request is None:
+                    return Response(response.status_code, response.headers, await _read(response))
+            finally:
+                await response.aclose()
+            if _origin(response.next_request.url) != _origin(request.url):
+                raise PollError(Reason.BAD_PAYLOAD, "redirected to another host, which was not followed")
+            request = response.next_request
+        raise PollError(Reason.BAD_PAYLOAD, f"redirected more than {MAX_REDIRECTS} times")
+
+    def _translate(self, error: Exception) -> PollError:
+        cause = error.__cause__ if isinstance(error.__cause__, FOREIGN_ERRORS) else error
+        reason = next(reason for kinds, reason in REASON_OF_ERROR if isinstance(cause, kinds))
+        if reason is Reason.TIMEOUT:
+            return PollError(reason, f"no whole answer within {self._timeout:g} s", transient=True)
+        detail = str(cause) or type(cause).__name__
+        return PollError(reason, detail, transient=reason is Reason.CONNECT)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Read a body of at most `MAX_BODY` bytes, unpacking gzip without ever holding more than that.
+
+    httpx would unpack each chunk whole, and layer by layer where a server names several encodings.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("gzip", "identity"):
+        raise PollError(Reason.BAD_PAYLOAD, f"the answer is encoded as {encoding[:20]!r}, which was not asked for")
+    inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += inflate.decompress(chunk, MAX_BODY + 1 - len(body)) if inflate else chunk
+        if len(body) > MAX_BODY:
+            raise PollError(Reason.TOO_LARGE, f"the answer is larger than {MAX_BODY} bytes")
+        if inflate and inflate.unused_data:
+            raise PollError(Reason.BAD_PAYLOAD, "the compressed answer goes on after its end")
+    if inflate and body and not inflate.eof:
+        raise PollError(Reason.CONNECT, "the compressed answer is cut short", transient=True)
+    return bytes(body)

@@ -1,0 +1,1 @@
+"""When what is polled, and what becomes of it."""

@@ -1,0 +1,110 @@
+"""The properties of an account, looked up by name again each round."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from exporter.api.listing import properties_of
+from exporter.errors import Anomaly, PollError
+from exporter.polling.rhythm import Rhythm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.api.credentials import Credentials
+    from exporter.config import Discover
+    from exporter.polling.property_poller import Surroundings
+
+log = logging.getLogger(__name__)
+
+# A Sid becomes part of a URL's path.
+_SID = re.compile(r"[A-Za-z0-9]+")
+
+
+class Discovery:
+    """Looks an account's properties up; `found` is what the last complete look-up brought, names by Sid.
+
+    `changed` is called after each look-up that brought something new.
+    """
+
+    def __init__(
+        self, credentials: Credentials, rule: Discover, around: Surroundings, changed: Callable[[], None]
+    ) -> None:
+        self._credentials = credentials
+        self._rule = rule
+        self.rhythm = Rhythm(credentials.account_sid)
+        self.tried = False
+        self.names: dict[str, str] = {}
+        self.last_error: str | None = None
+        self._around = around
+        self._changed = changed
+        self._listing = properties_of(credentials)
+
+    @property
+    def found(self) -> dict[str, str]:
+        """The names by Sid of the properties that the rule selects."""
+        return {sid: name for sid, name in self.names.items() if self._rule.selects(name)}
+
+    @property
+    def account_sid(self) -> str:
+        """Whose properties are looked up."""
+        return self._credentials.account_sid
+
+    def update(self, credentials: Credentials, rule: Discover) -> None:
+        """Go on with other credentials or another rule; what was found is kept."""
+        self._rule = rule
+        if credentials is not self._credentials:
+            self._credentials = credentials
+            self._listing = properties_of(credentials)
+
+    def replan(self) -> None:
+        """Take to a configuration that has changed; rejected credentials are tried at once."""
+        if self.rhythm.rejected:
+            self.rhythm.ask()
+        self.rhythm.plan(self._around.poll.interval)
+
+    def close(self) -> None:
+        """Leave nothing behind in the metrics."""
+        for metric in (self._around.telemetry.discovery_up, self._around.telemetry.discovery_last_success):
+            metric.remove_by_labels({"account_sid": self.account_sid})
+
+    async def run(self) -> None:
+        """Look up for ever."""
+        while True:
+            await self.look_up()
+            await self.rhythm.wait()
+
+    async def look_up(self) -> None:
+        """Look up once; where that fails, what was found before stays."""
+        error = None
+        try:
+            names = await self._fetch()
+        except PollError as caught:
+            error = caught
+        self._note(error)
+        self.rhythm.ended(error, self._around.poll.interval)
+        if error is None and names != self.names:
+            self.names = names
+            self._changed()
+
+    async def _fetch(self) -> dict[str, str]:
+        around = self._around
+        walked = await self._listing.fetch(around.client, around.poll.stale_after, suspect=self.last_error is not None)
+        usable = [project for project in walked.records if _SID.fullmatch(project.sid)]
+        walked.anomalies[Anomaly.INVALID_SID] += len(walked.records) - len(usable)
+        around.telemetry.count_anomalies(walked.anomalies)
+        return {project.sid: project.name or "" for project in usable}
+
+    def _note(self, error: PollError | None) -> None:
+        sid = self.account_sid
+        telemetry = self._around.telemetry
+        telemetry.discovery_up.labels(sid).set(error is None)
+        if error is None:
+            telemetry.discovery_last_success.labels(sid).set(self._around.clock())
+        message = str(error) if error else None
+        if message and message != self.last_error:
+            log.warning("discovery failed: %s", message, extra={"account_sid": sid})
+        self.last_error = message
+        self.tried = True

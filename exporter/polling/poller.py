@@ -1,0 +1,170 @@
+"""All that is polled: which properties there are, by configuration and discovery, and a task for each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from exporter.api.client import ApiClient
+from exporter.api.credentials import Credentials
+from exporter.config import Filters
+from exporter.errors import Anomaly
+from exporter.model import Identity
+from exporter.polling.discovery import Discovery
+from exporter.polling.property_poller import PropertyPoller, Surroundings, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from exporter.config import Config
+    from exporter.metrics.snapshot import Snapshot
+    from exporter.telemetry import Telemetry
+
+Runner = PropertyPoller | Discovery
+
+TOKEN_FILES_CHECKED_EVERY = 1.0
+"""Seconds between looks at whether a token file has changed."""
+
+
+class Poller:
+    """Polls every property of a configuration and publishes it in a snapshot.
+
+    Needs a running event loop. `clock` gives the Unix time.
+    """
+
+    def __init__(
+        self, config: Config, snapshot: Snapshot, telemetry: Telemetry, clock: Callable[[], float] = time.time
+    ) -> None:
+        client = ApiClient(config.api, telemetry)
+        self._around = Surroundings(client, snapshot, telemetry, config.poll, clock)
+        self._config = config
+        self._tasks: dict[Runner | None, asyncio.Task[None]] = {}
+        self._started = False
+        self._ready = False
+        self.properties: dict[str, PropertyPoller] = {}
+        self.discoveries: dict[str, Discovery] = {}
+        self._settle(read_credentials(config, {}))
+
+    def start(self) -> None:
+        """Begin to poll, each property in a task of its own."""
+        self._started = True
+        self._tasks[None] = asyncio.create_task(self._watch_token_files())
+        self._reconcile()
+
+    async def stop(self) -> None:
+        """End all polling; what was published stays."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._around.client.aclose()
+
+    async def configure(self, config: Config, credentials: dict[str, Credentials]) -> None:
+        """Poll as another configuration has it from now on; what is the same in both keeps its data and rhythm."""
+        moved = config.api.base_url != self._config.api.base_url
+        await self._around.client.configure(config.api)
+        self._config = config
+        self._around.poll = config.poll
+        if moved:
+            for runner in list(self._runners()):
+                self._end(runner)
+            self.properties.clear()
+            self.discoveries.clear()
+        self._settle(credentials)
+        for runner in self._runners():
+            runner.replan()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every property was tried once; once true, it stays so."""
+        if not self._ready:
+            tried = all(poller.health.polls for poller in self.properties.values())
+            self._ready = tried and all(discovery.tried for discovery in self.discoveries.values())
+        return self._ready
+
+    async def poll_once(self, only: str | None = None) -> None:
+        """Look every account up and poll every property (or the one whose Sid is `only`) a single time."""
+        await asyncio.gather(*(discovery.look_up() for discovery in self.discoveries.values()))
+        for sid in list(self.properties):
+            if only not in (None, sid):
+                self._end(self.properties.pop(sid))
+        await asyncio.gather(*(poller.poll() for poller in self.properties.values()))
+
+    def _settle(self, credentials: dict[str, Credentials]) -> None:
+        """Take the accounts as configured: their credentials and their discoveries."""
+        self.credentials = credentials
+        rules = {account.account_sid: account.discover for account in self._config.accounts if account.discover}
+        for sid in self.discoveries.keys() - rules.keys():
+            self._end(self.discoveries.pop(sid))
+        for sid, rule in rules.items():
+            if sid in self.discoveries:
+                self.discoveries[sid].update(credentials[sid], rule)
+            else:
+                self.discoveries[sid] = Discovery(credentials[sid], rule, self._around, self._reconcile)
+        self._reconcile()
+
+    def _reconcile(self) -> None:
+        """Poll what is to be polled now: begin with what is new, end what is gone, leave the rest alone."""
+        targets = self._targets()
+        for sid, poller in list(self.properties.items()):
+            if sid not in targets or not poller.target.same_list(targets[sid]):
+                self._end(self.properties.pop(sid))
+            elif poller.target != targets[sid]:
+                poller.update(targets[sid])
+        for sid, target in targets.items():
+            if sid not in self.properties:
+                self.properties[sid] = PropertyPoller(target, self._around)
+        if self._started:
+            for runner in self._runners():
+                if runner not in self._tasks:
+                    self._tasks[runner] = asyncio.create_task(runner.run())
+
+    def _targets(self) -> dict[str, Target]:
+        """Give what is to be polled, by Sid; what is configured goes before what is only discovered."""
+        targets: dict[str, Target] = {}
+        for account in self._config.accounts:
+            discovery = self.discoveries.get(account.account_sid)
+            names = discovery.names if discovery else {}
+            for chosen in account.properties:
+                name = names.get(chosen.sid, "") if chosen.name is None else chosen.name
+                targets[chosen.sid] = self._target(account.account_sid, chosen.sid, name, chosen.filters)
+        for account_sid, discovery in self.discoveries.items():
+            for sid, name in discovery.found.items():
+                target = targets.setdefault(sid, self._target(account_sid, sid, name, Filters()))
+                if target.identity.account_sid != account_sid:
+                    self._around.telemetry.anomalies.labels(Anomaly.REPEATED_PROPERTY).inc()
+        return targets
+
+    def _target(self, account_sid: str, sid: str, name: str, filters: Filters) -> Target:
+        return Target(Identity(sid, account_sid, name), self.credentials[account_sid], filters)
+
+    def _runners(self) -> Iterator[Runner]:
+        yield from self.discoveries.values()
+        yield from self.properties.values()
+
+    def _end(self, runner: Runner) -> None:
+        if task := self._tasks.pop(runner, None):
+            task.cancel()
+        runner.close()
+
+    async def _watch_token_files(self) -> None:
+        while True:
+            await asyncio.sleep(TOKEN_FILES_CHECKED_EVERY)
+            changed = {sid for sid, credentials in self.credentials.items() if credentials.refresh()}
+            for runner in self._runners():
+                if runner.rhythm.rejected and runner.account_sid in changed:
+                    runner.rhythm.ask()
+
+
+def read_credentials(config: Config, known: Mapping[str, Credentials]) -> dict[str, Credentials]:
+    """Give the credentials of every account by its Sid, those of `known` whose source is the same among them.
+
+    Raises `OSError` or `ValueError` where a source cannot be read.
+    """
+    result = {}
+    for account in config.accounts:
+        kept = known.get(account.account_sid)
+        same = kept is not None and kept.source == account.token
+        result[account.account_sid] = kept if kept and same else Credentials(account.account_sid, account.token)
+    return result

@@ -1,0 +1,71 @@
+"""When something is polled next."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+from exporter.errors import PollError, Reason
+
+SLOWEST_AUTH_RETRY = 600.0
+"""Seconds between tries with credentials that were rejected, at the slowest (or the poll interval, if longer)."""
+
+
+class Rhythm:
+    """The rhythm of one property: a fixed place within each interval, drawn from its Sid.
+
+    So that the properties are spread over the interval, each stays where it is when others come and go, and the
+    first round alone goes as fast as the budget allows.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._phase = zlib.crc32(key.encode()) / 2**32
+        self._due = 0.0
+        self._ended = 0.0
+        self._last_error: PollError | None = None
+        self._auth_failures = 0
+        self._asked = False
+        self._changed = asyncio.Event()
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the last poll failed because of the credentials."""
+        return self._auth_failures > 0
+
+    def ask(self) -> None:
+        """Let the next poll come at once, or as soon as the one under way has ended."""
+        self._asked = True
+        self._due = 0.0
+        self._changed.set()
+
+    def ended(self, error: PollError | None, interval: float) -> None:
+        """Note how a poll ended, and plan the next."""
+        self._ended = asyncio.get_running_loop().time()
+        self._last_error = error
+        self._auth_failures = self._auth_failures + 1 if error and error.reason is Reason.AUTH else 0
+        self.plan(interval)
+
+    def plan(self, interval: float) -> None:
+        """Plan the next poll, `interval` being the seconds from one to the next."""
+        if self._asked:
+            return
+        if self._auth_failures:
+            slowest = max(SLOWEST_AUTH_RETRY, interval)
+            # The exponent is bounded for the float's sake.
+            self._due = self._ended + min(slowest, interval * 2 ** min(self._auth_failures - 1, 20))
+        else:
+            self._due = self._ended + interval - (self._ended - self._phase * interval) % interval
+        if self._last_error and self._last_error.retry_after:
+            self._due = max(self._due, self._ended + self._last_error.retry_after)
+        self._changed.set()
+
+    async def wait(self) -> None:
+        """Wait until the next poll is due."""
+        while (left := self._due - asyncio.get_running_loop().time()) > 0:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                break
+        self._asked = False
