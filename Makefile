@@ -1,0 +1,49 @@
+# `make demo` and `make test` are all a newcomer needs: each sets up what it uses.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint docs bench constraints clean
+
+demo: .venv/runs
+	$(BIN)/siptrunk-exporter demo
+
+test: .venv/tests lint
+	sh tests/programs.sh prometheus
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: .venv/tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# Writes the README's tables anew from the code; a test fails where they differ.
+docs: .venv/tests
+	$(BIN)/python -m tests.readme
+
+bench: .venv/tests
+	$(BIN)/python -m tests.benchmarks
+
+# Takes the newest versions that pyproject.toml allows.
+constraints:
+	rm -rf .cache/newest
+	$(PYTHON) -m venv .cache/newest
+	PIP_CONSTRAINT= .cache/newest/bin/pip install --quiet --upgrade setuptools -e '.[dev]'
+	.cache/newest/bin/pip freeze --all --exclude-editable --exclude pip > constraints.txt
+
+clean:
+	rm -rf .venv .cache build dist *.egg-info .coverage*
+
+.venv/runs: pyproject.toml constraints.txt
+	sh tests/venv.sh $(PYTHON)
+	$(BIN)/pip install --quiet -e .
+	touch $@
+
+.venv/tests: .venv/runs
+	$(BIN)/pip install --quiet -e '.[dev]'
+	touch $@

@@ -1,0 +1,7 @@
+"""Runs the command as `python -m exporter`."""
+
+import sys
+
+from exporter.cli import main
+
+sys.exit(main())

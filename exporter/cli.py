@@ -1,0 +1,171 @@
+"""The command line: subcommands and flags, and the exit status (0 done, 1 fault, 2 wrong usage)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporter import __version__, demo, log, oneshot, simulator
+from exporter.config import load
+from exporter.daemon import Address, Daemon, Serving
+from exporter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+DEFAULT_PORT = 15060
+HIGHEST_PORT = 65535
+INTERRUPTED = 130
+"""What a shell gives for a command that Ctrl-C ended."""
+
+
+def _address(text: str) -> Address:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdecimal() or int(port) > HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"expected [HOST]:PORT like :{DEFAULT_PORT} or 127.0.0.1:9100, not {text!r}")
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/") or text == "/" or set(text) & set("{}?#"):
+        raise argparse.ArgumentTypeError(f"expected a path like /metrics, not {text!r}")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag as the table in the README shows it; `options` are what argparse needs beside."""
+
+    name: str
+    help: str
+    default: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def add_to(self, parser: argparse.ArgumentParser, *, subcommand: bool) -> None:
+        """Add the flag; after a subcommand it has no default, to leave alone what was given before."""
+        # argparse would add to a default that stands in a list.
+        default = None if self.options.get("action") == "append" else self.default
+        shown = f" (default: {self.default})" if self.default else ""
+        parser.add_argument(
+            self.name, default=argparse.SUPPRESS if subcommand else default, help=self.help + shown, **self.options
+        )
+
+
+CONFIG_FLAGS = (Flag("--config.file", "the configuration", "exporter.yaml", {"metavar": "FILE", "dest": "config"}),)
+WEB_FLAGS = (
+    Flag(
+        "--web.listen-address",
+        "address to listen on; may be given several times",
+        f":{DEFAULT_PORT}",
+        {"metavar": "ADDRESS", "dest": "listen", "action": "append", "type": _address},
+    ),
+    Flag("--web.telemetry-path", "path of the metrics", "/metrics", {"metavar": "PATH", "dest": "path", "type": _path}),
+    Flag(
+        "--web.enable-lifecycle",
+        "let POST /-/reload reload the configuration",
+        None,
+        {"dest": "lifecycle", "action": "store_true"},
+    ),
+)
+LOG_FLAGS = (
+    Flag(
+        "--log.level",
+        "least level logged: debug, info, warn or error",
+        "info",
+        {"dest": "log_level", "choices": ("debug", "info", "warn", "error"), "metavar": "LEVEL"},
+    ),
+    Flag(
+        "--log.format",
+        "logfmt or json",
+        "logfmt",
+        {"dest": "log_format", "choices": ("logfmt", "json"), "metavar": "FORMAT"},
+    ),
+)
+FLAGS = (*CONFIG_FLAGS, *WEB_FLAGS, *LOG_FLAGS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` (default: those of the process) ask for; give the exit status."""
+    options = parser().parse_args(arguments)
+    log.configure(options.log_level, options.log_format)
+    try:
+        return int(options.run(options))
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - for who started it, not for the log
+    except OSError as error:
+        print(f"siptrunk-exporter: {error}", file=sys.stderr)  # noqa: T201
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser; flags may stand before or after the subcommand."""
+    top = argparse.ArgumentParser(
+        prog="siptrunk-exporter",
+        description="Prometheus exporter for SIP trunks: channel limits, activity, provisioning.",
+        allow_abbrev=False,
+    )
+    python = platform.python_version()
+    top.add_argument("--version", action="version", version=f"siptrunk-exporter {__version__} (Python {python})")
+    top.set_defaults(run=_serve)
+    for flag in FLAGS:
+        flag.add_to(top, subcommand=False)
+    commands = top.add_subparsers(metavar="COMMAND", title="commands")
+
+    def add(name: str, run: Callable[..., int], text: str, flags: Sequence[Flag]) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".", allow_abbrev=False)
+        command.set_defaults(run=run)
+        for flag in (*flags, *LOG_FLAGS):
+            flag.add_to(command, subcommand=True)
+        return command
+
+    add("serve", _serve, "poll and serve until SIGTERM; the default", CONFIG_FLAGS + WEB_FLAGS)
+    check = add("check", _check, "validate the configuration and print every fault", CONFIG_FLAGS)
+    check.add_argument("--live", action="store_true", help="also ask the API once for each account and property")
+    once = add("once", _once, "poll once and print the exposition", CONFIG_FLAGS)
+    once.add_argument("--property", metavar="SID", help="poll this property alone")
+    add("demo", _demo, "serve a simulated carrier's trunks, to see it work", WEB_FLAGS)
+    simulator.add_arguments(add("simulate", _simulate, "be a stand-in for the carrier's API", ()))
+    return top
+
+
+def _serving(options: argparse.Namespace, host: str = "") -> Serving:
+    addresses = tuple(options.listen or (Address(host, DEFAULT_PORT),))
+    return Serving(addresses, options.path, lifecycle=bool(options.lifecycle))
+
+
+def _serve(options: argparse.Namespace) -> int:
+    async def serve() -> None:
+        stop = asyncio.Event()
+        daemon = Daemon(partial(load, Path(options.config)))
+        daemon.on_signals(stop)
+        await daemon.run(_serving(options), stop)
+
+    asyncio.run(serve())
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    return asyncio.run(oneshot.check(Path(options.config), live=options.live))
+
+
+def _once(options: argparse.Namespace) -> int:
+    return asyncio.run(oneshot.once(Path(options.config), options.property))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    # A made-up carrier is nobody else's business.
+    asyncio.run(demo.run(_serving(options, host="127.0.0.1")))
+    return 0
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    asyncio.run(simulator.run(simulator.from_arguments(options)))
+    return 0

@@ -1,0 +1,153 @@
+"""The daemon: the parts put together, run until a signal, reconfigured on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from exporter import __version__
+from exporter.config import Config, Loaded, render
+from exporter.errors import ConfigError, Fault
+from exporter.metrics.exposition import Renderer
+from exporter.metrics.scrape import Scraper
+from exporter.metrics.snapshot import Snapshot
+from exporter.polling.poller import Poller, read_credentials
+from exporter.telemetry import Telemetry
+from exporter.web.app import Endpoints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.api.credentials import Credentials
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS = 5.0
+"""How long answers under way may go on after the signal to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; an empty host means every address of the machine."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How the daemon is reached: its addresses, the path of the metrics, and whether HTTP may reload it."""
+
+    addresses: tuple[Address, ...]
+    telemetry_path: str = "/metrics"
+    lifecycle: bool = False
+
+
+class Daemon:
+    """Polls and serves; `load` reads the configuration, at the start and at every reload.
+
+    Needs a running event loop. Raises `ConfigError` where the configuration is bad at the start.
+    """
+
+    def __init__(self, load: Callable[[], Loaded], clock: Callable[[], float] = time.time) -> None:
+        self._load = load
+        self._clock = clock
+        self._reloading = asyncio.Lock()
+        self.registry = CollectorRegistry()
+        self.telemetry = Telemetry(self.registry)
+        self.config = _announced(load())
+        self.snapshot = Snapshot(Renderer(self.config.metrics))
+        self.scraper = Scraper(self.snapshot, self.registry)
+        self.poller = Poller(self.config, self.snapshot, self.telemetry, clock)
+        self.telemetry.loaded(clock(), self.config.poll.interval)
+
+    def endpoints(self, serving: Serving) -> Endpoints:
+        """Give what answers over HTTP."""
+        return Endpoints(
+            telemetry_path=serving.telemetry_path,
+            scraper=self.scraper,
+            snapshot=self.snapshot,
+            poller=self.poller,
+            clock=self._clock,
+            config=lambda: render(self.config),
+            reload=self.reload if serving.lifecycle else None,
+        )
+
+    async def reload(self) -> None:
+        """Take the configuration anew, whole or not at all; raises `ConfigError` where the old one stays."""
+        async with self._reloading:
+            try:
+                # A large file takes a while to read, and scrapes should not wait for it.
+                config = _announced(await asyncio.to_thread(self._load))
+                credentials = _credentials(config, self.poller)
+            except ConfigError as error:
+                self.telemetry.loaded(None, self.config.poll.interval)
+                log.error("configuration not reloaded, the old one stays: %s", error)  # noqa: TRY400 - no crash
+                raise
+            if config.metrics != self.config.metrics:
+                self.snapshot.render_with(Renderer(config.metrics))
+            self.config = config
+            await self.poller.configure(config, credentials)
+            self.telemetry.loaded(self._clock(), config.poll.interval)
+            log.info("configuration reloaded")
+
+    async def run(self, serving: Serving, stop: asyncio.Event, started: Callable[[], None] | None = None) -> None:
+        """Serve until `stop` is set, calling `started` once it can be reached.
+
+        Raises `OSError` where an address cannot be listened on.
+        """
+        for name in (ProcessCollector, PlatformCollector, GCCollector):
+            name(registry=self.registry)
+        runner = web.AppRunner(
+            self.endpoints(serving).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+        )
+        await runner.setup()
+        try:
+            for address in serving.addresses:
+                await web.TCPSite(runner, address.host or None, address.port).start()
+            log.info("listening", extra={"addresses": runner.addresses, "version": __version__})
+            self.poller.start()
+            if started:
+                started()
+            await stop.wait()
+        finally:
+            await self.poller.stop()
+            await runner.cleanup()
+
+    def on_signals(self, stop: asyncio.Event) -> None:
+        """Stop on SIGTERM and SIGINT, reload on SIGHUP."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _reload_soon(self) -> None:
+        self._reload_task = asyncio.create_task(self._reload_quietly())
+
+    async def _reload_quietly(self) -> None:
+        try:
+            await self.reload()
+        except ConfigError:
+            # It is in the log and in the metrics, which is where a signal's sender looks.
+            return
+
+
+def _announced(loaded: Loaded) -> Config:
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    return loaded.config
+
+
+def _credentials(config: Config, poller: Poller) -> dict[str, Credentials]:
+    """Read the tokens of a new configuration before anything of the old one is touched."""
+    try:
+        return read_credentials(config, poller.credentials)
+    except (OSError, ValueError) as error:
+        raise ConfigError([Fault(config.accounts[0].place, str(error))]) from None

@@ -1,0 +1,97 @@
+"""The commands that end by themselves: check and once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from exporter.api.client import ApiClient
+from exporter.api.listing import properties_of, trunks_of
+from exporter.config import load
+from exporter.daemon import Daemon
+from exporter.errors import ConfigError, Fault, PollError
+from exporter.polling.poller import read_credentials
+from exporter.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from exporter.config import Config
+
+
+async def check(path: Path, *, live: bool) -> int:
+    """Print every fault and warning of a configuration, and with `live` what the API refuses; give the exit status."""
+    try:
+        loaded = load(path)
+    except ConfigError as error:
+        print(error)  # noqa: T201 - what the command is for
+        return 1
+    for warning in loaded.warnings:
+        print(f"{warning.place}: warning: {warning.message}")  # noqa: T201
+    faults = [fault async for fault in _live_faults(loaded.config)] if live else []
+    for fault in faults:
+        print(fault)  # noqa: T201
+    if not faults:
+        print(f"{path}: good, {_extent(loaded.config)}")  # noqa: T201
+    return 1 if faults else 0
+
+
+def _extent(config: Config) -> str:
+    properties = sum(len(account.properties) for account in config.accounts)
+    discovering = sum(account.discover is not None for account in config.accounts)
+    return f"{len(config.accounts)} accounts, {properties} properties configured, {discovering} accounts discovering"
+
+
+async def _live_faults(config: Config) -> AsyncIterator[Fault]:
+    """Make one request for each account and property, without retries, and yield what was refused."""
+    client = ApiClient(replace(config.api, max_attempts=1), Telemetry(CollectorRegistry()))
+    try:
+        every = read_credentials(config, {})
+        for account in config.accounts:
+            credentials = every[account.account_sid]
+            probes = [(account.place, properties_of(credentials).probe(client))]
+            probes += [
+                (each.place, trunks_of(credentials, each.sid, each.filters).probe(client))
+                for each in account.properties
+            ]
+            for place, probe in probes:
+                try:
+                    await probe
+                except PollError as error:
+                    yield Fault(place, str(error))
+    finally:
+        await client.aclose()
+
+
+async def once(path: Path, only: str | None) -> int:
+    """Poll once, print the exposition, and give the exit status: 1 if anything failed.
+
+    What is printed leaves the metrics of the process out: a textfile collector has its own.
+    """
+    daemon = Daemon(lambda: load(path), time.time)
+    try:
+        await daemon.poller.poll_once(only)
+    finally:
+        await daemon.poller.stop()
+    scrape = await daemon.scraper.scrape("", "")
+    sys.stdout.write(scrape.body.decode())
+    failures = [
+        f"account {sid}: {discovery.last_error}"
+        for sid, discovery in daemon.poller.discoveries.items()
+        if discovery.last_error
+    ]
+    failures += [
+        f"property {sid}: {poller.health.last_error}"
+        for sid, poller in daemon.poller.properties.items()
+        if poller.health.last_error
+    ]
+    if only and only not in daemon.poller.properties:
+        failures.append(f"property {only}: neither configured nor discovered")
+    for failure in failures:
+        print(failure, file=sys.stderr)  # noqa: T201
+    return 1 if failures else 0

@@ -1,0 +1,1 @@
+"""The HTTP endpoints: metrics, status, health, configuration, reload."""

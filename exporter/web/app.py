@@ -1,0 +1,99 @@
+"""The endpoints as an aiohttp application."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from exporter.errors import ConfigError
+from exporter.web.status import CONTENT_SECURITY_POLICY, Status, page, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from exporter.metrics.scrape import Scraper
+    from exporter.metrics.snapshot import Snapshot
+    from exporter.polling.poller import Poller
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What the endpoints show and do; `reload` is None where it may not be asked for over HTTP."""
+
+    telemetry_path: str
+    scraper: Scraper
+    snapshot: Snapshot
+    poller: Poller
+    clock: Callable[[], float]
+    config: Callable[[], str]
+    reload: Callable[[], Awaitable[None]] | None
+
+    def application(self) -> web.Application:
+        """Make the application that answers them."""
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get(self.telemetry_path, self._metrics),
+                web.get("/", self._page),
+                web.get("/-/healthy", self._healthy),
+                web.get("/-/ready", self._is_ready),
+                web.get("/config", self._config),
+                web.get("/api/v1/status", self._status),
+                web.post("/-/reload", self._reload),
+                web.put("/-/reload", self._reload),
+            ]
+        )
+        app.on_response_prepare.append(_harden)
+        return app
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        scrape = await self.scraper.scrape(
+            request.headers.get("Accept", ""),
+            request.headers.get("Accept-Encoding", ""),
+            request.query.getall("name[]", []),
+        )
+        headers = {"Content-Type": scrape.content_type, "Vary": "Accept, Accept-Encoding"}
+        if scrape.gzip:
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=scrape.body, headers=headers)
+
+    def _gather(self) -> Status:
+        views = [shown.view for shown in self.snapshot.properties.values()]
+        return status_of(self.poller, views, self.clock())
+
+    async def _page(self, _request: web.Request) -> web.Response:
+        text = page(self._gather(), self.telemetry_path)
+        return web.Response(
+            text=text, content_type="text/html", headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        )
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return web.json_response(dataclasses.asdict(self._gather()))
+
+    async def _healthy(self, _request: web.Request) -> web.Response:
+        return web.Response(text="healthy\n")
+
+    async def _is_ready(self, _request: web.Request) -> web.Response:
+        if self.poller.ready:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="not every property was tried yet\n")
+
+    async def _config(self, _request: web.Request) -> web.Response:
+        return web.Response(text=self.config())
+
+    async def _reload(self, _request: web.Request) -> web.Response:
+        if self.reload is None:
+            return web.Response(status=403, text="start with --web.enable-lifecycle to reload over HTTP\n")
+        try:
+            await self.reload()
+        except ConfigError as error:
+            return web.Response(status=500, text=f"the old configuration stays, for the new one is bad:\n{error}\n")
+        return web.Response(text="reloaded\n")
+
+
+async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "siptrunk-exporter"
