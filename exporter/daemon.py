@@ -23,7 +23,7 @@ from exporter.telemetry import Telemetry
 from exporter.web.app import Endpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from exporter.api.credentials import Credentials
 
@@ -39,6 +39,9 @@ class Address:
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,10 @@ class Daemon:
             self.telemetry.loaded(self._clock(), config.poll.interval)
             log.info("configuration reloaded")
 
-    async def run(self, serving: Serving, stop: asyncio.Event, started: Callable[[], None] | None = None) -> None:
-        """Serve until `stop` is set, calling `started` once it can be reached.
+    async def run(
+        self, serving: Serving, stop: asyncio.Event, started: Callable[[Sequence[Address]], None] | None = None
+    ) -> None:
+        """Serve until `stop` is set, calling `started` with the true addresses once they can be reached.
 
         Raises `OSError` where an address cannot be listened on.
         """
@@ -112,10 +117,11 @@ class Daemon:
         try:
             for address in serving.addresses:
                 await web.TCPSite(runner, address.host or None, address.port).start()
-            log.info("listening", extra={"addresses": runner.addresses, "version": __version__})
+            bound = [Address(host, port) for host, port, *_ in runner.addresses]
+            log.info("listening", extra={"addresses": " ".join(map(str, bound)), "version": __version__})
             self.poller.start()
             if started:
-                started()
+                started(bound)
             await stop.wait()
         finally:
             await self.poller.stop()

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from exporter.config import Loaded, parse
-from exporter.daemon import Daemon, Serving
+from exporter.daemon import Address, Daemon, Serving
 from exporter.simulator import Simulator, SimulatorOptions
 
 OPTIONS = SimulatorOptions(properties=8, trunks=48, shape="object", latency=0.02, error_rate=0.01, churn=0.2)
@@ -46,7 +46,11 @@ async def run(serving: Serving) -> None:
     async with Simulator(OPTIONS) as simulator:
         daemon = Daemon(partial(_load, simulator.base_url))
         daemon.on_signals(stop)
-        await daemon.run(serving, stop, started=lambda: print(greeting(serving, simulator), flush=True))  # noqa: T201
+        await daemon.run(
+            serving,
+            stop,
+            lambda addresses: print(greeting(addresses[0], serving.telemetry_path, simulator), flush=True),  # noqa: T201
+        )
 
 
 def _load(base_url: str) -> Loaded:
@@ -55,13 +59,12 @@ def _load(base_url: str) -> Loaded:
     return Loaded(parse(text, "demo", Path()).config, [])
 
 
-def greeting(serving: Serving, simulator: Simulator) -> str:
+def greeting(address: Address, telemetry_path: str, simulator: Simulator) -> str:
     """Tell where to look and what to try."""
-    address = serving.addresses[0]
     return _GREETING.format(
         properties=OPTIONS.properties,
-        url=f"http://{address.host or '127.0.0.1'}:{address.port}",
-        path=serving.telemetry_path,
+        url=f"http://{address}",
+        path=telemetry_path,
         api=simulator.base_url,
         account_sid=OPTIONS.account_sid,
         token=OPTIONS.token,

@@ -113,12 +113,13 @@ class ApiClient:
             headers["If-Modified-Since"] = validators.last_modified
         async with self._budget.turn(suspect=suspect):
             code = "error"
-            started = time.perf_counter()
+            now = asyncio.get_running_loop().time
+            started = now()
             try:
                 response = await self._transport.get(query.path, query.parameters, headers)
                 code = str(response.status)
             finally:
-                seconds = time.perf_counter() - started
+                seconds = now() - started
                 self._telemetry.count_request(query.endpoint, code, seconds)
         if response.status == HTTPStatus.NOT_MODIFIED and validators:
             return Answer(None, validators, seconds)
@@ -138,10 +139,17 @@ def refusal(response: Response, credentials: Credentials) -> PollError:
     else:
         reason = Reason.BAD_PAYLOAD
     # A server may quote what it was sent.
-    detail = credentials.redact(f"HTTP {status}{_said(response)}")
+    detail = credentials.redact(f"HTTP {_named(status)}{_said(response)}")
     transient = status in TRANSIENT_STATUSES
     retry_after = _retry_after(response.headers.get("Retry-After")) if transient else None
     return PollError(reason, detail, transient=transient, retry_after=retry_after)
+
+
+def _named(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
 
 
 def _said(response: Response) -> str:
@@ -149,7 +157,7 @@ def _said(response: Response) -> str:
         message = error_message(json.loads(response.body))
     except (ValueError, RecursionError):
         message = None
-    return f": {message[:MESSAGE_LENGTH]}" if message else ", without a ResponseStatus"
+    return f": {message[:MESSAGE_LENGTH]}" if message else ", with no ResponseStatus"
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Generic
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from exporter.config import Filters
 
 log = logging.getLogger(__name__)
+
+LARGE = 2**18
+"""Bytes of an answer from which on a thread reads it."""
 
 SIP_TRUNKS = "sip_trunks"
 PROPERTIES = "properties"
@@ -73,10 +77,14 @@ class Listing(Generic[Record]):
         answer = await client.ask(self._page_query(skip, count), validators, suspect=suspect)
         if answer.body is None and kept is not None:
             return answer.seconds, kept
-        page = self._reader.read(answer.body or b"")
+        page = await self._read(answer.body or b"")
         if answer.validators != Validators():
             self._pages[skip, count] = answer.validators, page
         return answer.seconds, page
+
+    async def _read(self, body: bytes) -> Page[Record]:
+        # A huge answer with something odd in it takes seconds, which the other properties should not wait for.
+        return await asyncio.to_thread(self._reader.read, body) if len(body) > LARGE else self._reader.read(body)
 
     def _page_query(self, skip: int, count: int) -> Query:
         paging = {"Results_Skip": str(skip), "Results_Count": str(count)}

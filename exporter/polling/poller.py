@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from exporter.config import Config
     from exporter.metrics.snapshot import Snapshot
     from exporter.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
 
 Runner = PropertyPoller | Discovery
 
@@ -116,9 +119,22 @@ class Poller:
             if sid not in self.properties:
                 self.properties[sid] = PropertyPoller(target, self._around)
         if self._started:
+            self._warn_of_overload()
             for runner in self._runners():
                 if runner not in self._tasks:
                     self._tasks[runner] = asyncio.create_task(runner.run())
+
+    def _warn_of_overload(self) -> None:
+        """Say so where the budget cannot carry even one request for each property and interval."""
+        budget, interval = self._config.api.requests_per_second, self._config.poll.interval
+        if budget and len(self.properties) > budget * interval:
+            log.warning(
+                "the request budget is too small: %d properties at %g requests a second take %g s, not %g s",
+                len(self.properties),
+                budget,
+                len(self.properties) / budget,
+                interval,
+            )
 
     def _targets(self) -> dict[str, Target]:
         """Give what is to be polled, by Sid; what is configured goes before what is only discovered."""

@@ -94,7 +94,13 @@ class PropertyPoller:
     async def run(self) -> None:
         """Poll for ever, never two polls at once."""
         while True:
-            await self.poll()
+            try:
+                await self.poll()
+            except Exception:
+                # Nothing shown is better than what nobody keeps up any more.
+                log.exception("property withdrawn", extra={"property_sid": self.target.identity.sid})
+                self._around.snapshot.drop(self.target.identity.sid)
+                self.rhythm.ended(None, self._around.poll.interval)
             await self.rhythm.wait()
 
     async def poll(self) -> None:
@@ -150,8 +156,8 @@ class PropertyPoller:
 
     def _refresh(self) -> None:
         """Serve the same trunks anew, as far as they may still be served."""
-        shown = self._around.snapshot.properties[self.target.identity.sid]
-        self._publish(shown.view.trunks)
+        shown = self._around.snapshot.properties.get(self.target.identity.sid)
+        self._publish(shown.view.trunks if shown else None)
 
     def _publish(self, trunks: tuple[Trunk, ...] | None) -> None:
         """Serve `trunks` until something makes them untrue: an EndDate that comes, or their own age."""

@@ -23,7 +23,7 @@ body { margin: 2rem auto; padding: 0 1rem; max-width: 70rem; }
 nav a { margin-right: 1.2rem; }
 table { border-collapse: collapse; width: 100%; margin-top: 1rem; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
-td.number, th.number { text-align: right; }
+td.number, th.number { text-align: right; } small { font-weight: normal; }
 .up { color: #187a36; } .down, .stale { color: #c0341d; font-weight: 600; }
 @media (prefers-color-scheme: dark) { .up { color: #56c978; } .down, .stale { color: #ff8a70; } }
 """
@@ -138,8 +138,8 @@ def _row(entry: dict[str, Any], now: float) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _number(value: float | None) -> str:
-    return "—" if value is None else f"{value:,g}"
+def _number(value: int | None) -> str:
+    return "—" if value is None else f"{value:,}"
 
 
 def _age(moment: float | None, now: float) -> str:

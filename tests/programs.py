@@ -1,0 +1,22 @@
+"""Debian's programs that tests use: on the PATH, or where tests/programs.sh unpacked them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+UNPACKED = Path(__file__).parents[1] / ".cache" / "programs" / "usr" / "bin"
+
+
+def program(name: str) -> str:
+    """The program's path; where it is not to be had, the test says that it did not run, and in CI it fails."""
+    found = shutil.which(name) or shutil.which(name, path=str(UNPACKED))
+    if found:
+        return found
+    why = f"{name} is not here: sh tests/programs.sh {name}"
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)

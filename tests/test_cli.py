@@ -1,0 +1,193 @@
+"""The commands as a user runs them: processes, exit statuses, standard output and standard error."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from exporter.cli import main
+from exporter.simulator import Simulator, SimulatorOptions
+from tests.carrier_truth import labels
+from tests.running import command, configuration, finished, parse, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HERE = "--web.listen-address=127.0.0.1:0"
+
+
+async def get(address: str, path: str) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return await http.get(f"http://{address}{path}")
+
+
+async def test_serve_is_what_it_does_without_a_command_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        path = write(tmp_path, simulator)
+        for words in ((f"--config.file={path}", HERE), ("serve", "--config.file", path, HERE)):
+            async with command(*words) as exporter:
+                address = (await exporter.logged("listening"))["addresses"]
+                assert (await get(address, "/-/healthy")).status_code == 200
+                assert await exporter.stop(signal.SIGTERM) == 0
+
+
+async def test_a_hangup_reloads_and_a_bad_configuration_is_named_in_the_log(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        path = write(tmp_path, simulator)
+        async with command(f"--config.file={path}", HERE) as exporter:
+            address = (await exporter.logged("listening"))["addresses"]
+            path.write_text(configuration(simulator, poll="interval: 77s"))
+            exporter.process.send_signal(signal.SIGHUP)
+            await exporter.logged("configuration reloaded")
+            assert "interval: 1m17s" in (await get(address, "/config")).text
+            path.write_text("nonsense: 1")
+            exporter.process.send_signal(signal.SIGHUP)
+            line = await exporter.logged("configuration not reloaded")
+            assert f"{path}:1:1: unknown key 'nonsense'" in line["msg"]
+            assert "interval: 1m17s" in (await get(address, "/config")).text
+            assert await exporter.stop(signal.SIGINT) == 0
+
+
+async def test_it_starts_and_stays_up_where_the_api_cannot_be_reached(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        accounts = f"properties: [{{sid: {simulator.carrier.property_sids[0]}}}]"
+        path = write(tmp_path, simulator, configuration(simulator, accounts=accounts, api="max_attempts: 1"))
+    async with command(f"--config.file={path}", HERE) as exporter:
+        address = (await exporter.logged("listening"))["addresses"]
+        assert (await exporter.logged("poll failed: connect"))["level"] == "warning"
+        samples = parse((await get(address, "/metrics")).text)
+        assert set(samples["siptrunk_property_up"].values()) == {0}
+        assert "siptrunk_channel_limit" not in samples
+
+
+async def test_an_address_in_use_or_a_bad_configuration_ends_with_1_and_a_sentence(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        path = write(tmp_path, simulator)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            status, _, errors = await finished(f"--config.file={path}", f"--web.listen-address=127.0.0.1:{port}")
+    assert status == 1
+    assert errors.splitlines()[-1].startswith("siptrunk-exporter: ")
+    assert "address already in use" in errors
+    assert "Traceback" not in errors
+    path.write_text("accounts: []\n")
+    status, _, errors = await finished(f"--config.file={path}")
+    assert (status, errors) == (1, f"{path}:1:11: expected a list of at least one account, not an empty list\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--web.listen-address", "15060"], "expected [HOST]:PORT like :15060"),
+        (["--web.listen-address", "127.0.0.1:99999"], "expected [HOST]:PORT"),
+        (["--web.telemetry-path", "metrics"], "expected a path like /metrics"),
+        (["--log.level", "loud"], "invalid choice: 'loud'"),
+        (["serv"], "invalid choice: 'serv'"),
+        (["check", "--liv"], "unrecognized arguments: --liv"),
+        (["simulate", "--error-rate", "2"], "--error-rate"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_was_expected(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"siptrunk-exporter {version('siptrunk-exporter')} (Python ")
+
+
+async def test_check_prints_every_fault_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yaml"
+    path.write_text("api: {timeout: 5}\naccounts: []\npol: {}\n")
+    status, output, errors = await finished("check", f"--config.file={path}")
+    assert (status, errors) == (1, "")
+    assert output.splitlines() == [
+        f"{path}:1:16: expected a duration like 90s or 1m30s, not '5'",
+        f"{path}:2:11: expected a list of at least one account, not an empty list",
+        f"{path}:3:1: unknown key 'pol': did you mean 'poll'?",
+    ]
+
+
+async def test_check_accepts_the_example_and_warns_of_its_token() -> None:
+    status, output, _ = await finished("check", "--config.file=exporter.yaml")
+    warning, verdict = output.splitlines()
+    assert status == 0
+    assert warning.startswith("exporter.yaml:22:12: warning: everybody who may read this file may read the token")
+    assert verdict.startswith("exporter.yaml: good")
+
+
+async def test_check_live_asks_once_for_each_account_and_property_and_names_the_place_of_each_refusal(
+    tmp_path: Path,
+) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        ill, well = simulator.carrier.property_sids
+        path = write(tmp_path, simulator)
+        path.write_text(
+            f"api: {{base_url: {simulator.base_url}}}\naccounts:\n"
+            f"- account_sid: {simulator.options.account_sid}\n  token_file: token\n  properties:\n"
+            f"  - sid: {well}\n  - sid: {ill}\n"
+        )
+        assert (await finished("check", "--live", f"--config.file={path}"))[0] == 0
+        asked = dict(simulator.requests.by_endpoint)
+        simulator.fail(ill, "403")
+        status, output, _ = await finished("check", "--live", f"--config.file={path}")
+    assert asked == {"properties": 1, "trunks": 2}
+    assert status == 1
+    assert output.splitlines()[0].startswith(f"{path}:7:5: forbidden: HTTP 403 Forbidden: Forbidden: ")
+
+
+async def test_once_prints_the_exposition_and_fails_where_a_property_does(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        ill, well = simulator.carrier.property_sids
+        path = write(tmp_path, simulator, configuration(simulator, api="max_attempts: 1"))
+        simulator.fail(ill, "500")
+        status, output, errors = await finished("once", f"--config.file={path}")
+        samples = parse(output)
+        alone = await finished("once", f"--config.file={path}", "--property", well)
+        unknown = await finished("once", f"--config.file={path}", "--property", "SNOBODY")
+    assert status == 1
+    assert errors.splitlines()[-1].startswith(f"property {ill}: server_error: HTTP 500 Internal Server Error: ")
+    assert samples["siptrunk_property_up"] == {labels(property_sid=ill): 0, labels(property_sid=well): 1}
+    assert not any(name.startswith(("process_", "python_")) for name in samples)
+    assert alone[0] == 0
+    assert set(parse(alone[1])["siptrunk_property_up"]) == {labels(property_sid=well)}
+    assert unknown[0] == 1
+    assert unknown[2].splitlines()[-1] == "property SNOBODY: neither configured nor discovered"
+
+
+async def test_the_demo_serves_at_least_5_properties_and_200_trunks_and_says_where_to_look() -> None:
+    async with command("demo", HERE) as exporter:
+        address = (await exporter.logged("listening"))["addresses"]
+        assert exporter.process.stdout
+        said = await exporter.process.stdout.readuntil(b"Stop with Ctrl-C.\n")
+        assert f"http://{address}/metrics" in said.decode()
+        async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http:
+            while (await http.get("/-/ready")).status_code != 200:
+                continue
+            samples = parse((await http.get("/metrics")).text)
+        assert len(samples["siptrunk_property_info"]) >= 5
+        assert len(samples["siptrunk_channel_limit"]) >= 200
+        assert await exporter.stop() == 0
+
+
+async def test_simulate_prints_a_configuration_that_works(tmp_path: Path) -> None:
+    async with command("simulate", "--listen=127.0.0.1:0", "--properties=3", "--trunks=4") as simulator:
+        assert simulator.process.stdout
+        said = (await simulator.process.stdout.readuntil(b'include: ".*"}\n')).decode()
+        path = tmp_path / "exporter.yaml"
+        path.write_text(said.partition("An exporter.yaml for it:")[2])
+        status, output, _ = await finished("once", f"--config.file={path}")
+    assert status == 0
+    assert len(parse(output)["siptrunk_property_up"]) == 3

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from exporter.config import parse
+from exporter.simulator import Simulator, SimulatorOptions
+from tests.running import configuration, running, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_ready_is_503_until_every_property_was_tried_once_while_all_else_answers(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        slow = simulator.carrier.property_sids[0]
+        simulator.fail(slow, "hang")
+        path = write(tmp_path, simulator, configuration(simulator, api="timeout: 1s, max_attempts: 1"))
+        async with running(path) as exporter:
+            early = {
+                name: (await exporter.http.get(name)).status_code for name in ("/-/ready", "/-/healthy", "/metrics")
+            }
+            await exporter.ready()
+            assert (await exporter.http.get("/-/ready")).status_code == 200
+    assert early == {"/-/ready": 503, "/-/healthy": 200, "/metrics": 200}
+
+
+async def test_each_format_is_had_by_its_accept_header_and_packed_by_its_encoding(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        for accept, content_type, last in (
+            ("*/*", "text/plain; version=0.0.4; charset=utf-8", ""),
+            ("text/plain; version=1.0.0", "text/plain; version=1.0.0; charset=utf-8; escaping=underscores", ""),
+            ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8", "# EOF\n"),
+        ):
+            for encoding in ("identity", "gzip"):
+                async with it.http.stream(
+                    "GET", "/metrics?name[]=siptrunk_active", headers={"Accept": accept, "Accept-Encoding": encoding}
+                ) as answer:
+                    raw = b"".join([chunk async for chunk in answer.aiter_raw()])
+                text = (gzip.decompress(raw) if encoding == "gzip" else raw).decode()
+                assert answer.headers["Content-Type"] == content_type
+                assert answer.headers["Vary"] == "Accept, Accept-Encoding"
+                assert text.count("siptrunk_active{") > 0
+                assert text.endswith(last)
+                assert "siptrunk_info" not in text
+
+
+async def test_the_configuration_in_force_is_shown_without_its_secrets(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        path = write(tmp_path, simulator)
+        path.write_text(path.read_text().replace("token_file: token", "token: hunter2"))
+        async with running(path) as exporter:
+            text = (await exporter.http.get("/config")).text
+            assert parse(text, "exporter.yaml", tmp_path).config.api == exporter.daemon.config.api
+    assert "hunter2" not in text
+    assert yaml.safe_load(text)["accounts"][0]["token"] == "<secret>"
+
+
+async def test_the_page_and_the_status_tell_of_every_property_and_trust_no_text(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        ill, well = simulator.carrier.property_sids
+        simulator.fail(ill, "404")
+        hostile = "<script>alert(1)</script>"
+        accounts = f"properties: [{{sid: {ill}, name: '{hostile}'}}, {{sid: {well}}}]"
+        path = write(tmp_path, simulator, configuration(simulator, accounts=accounts))
+        async with running(path) as exporter:
+            await exporter.ready()
+            page = await exporter.http.get("/")
+            status = (await exporter.http.get("/api/v1/status")).json()
+    assert hostile not in page.text
+    assert "&lt;script&gt;" in page.text
+    assert "1 of 2 properties up" in page.text
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    by_sid = {entry["property_sid"]: entry for entry in status["properties"]}
+    assert (by_sid[ill]["up"], by_sid[ill]["trunks"], by_sid[ill]["failures"]["not_found"]) == (False, None, 1)
+    assert (by_sid[well]["up"], by_sid[well]["trunks"]) == (True, len(simulator.carrier.trunks(well)))
+    assert by_sid[ill]["last_error"].startswith("not_found: HTTP 404 Not Found: ")
+
+
+async def test_reload_is_done_by_post_alone(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        assert (await it.http.get("/-/reload")).status_code == 405
+        assert (await it.http.post("/-/reload")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nothing", 404), ("POST", "/metrics", 405), ("HEAD", "/metrics", 200)]
+)
+async def test_what_is_not_there_is_404_and_what_is_not_meant_is_405(
+    tmp_path: Path, method: str, path: str, status: int
+) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        assert (await it.http.request(method, path)).status_code == status
