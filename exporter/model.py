@@ -24,7 +24,7 @@ UNREADABLE = -1
 """Stands for an EndDate or a code that the API gave and nobody can read; unlike None it is not "not set"."""
 
 # Beyond 2**53 a float64, which is what Prometheus stores, could no longer show the number exactly.
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 # The end of the year 9999: a larger "Unix timestamp" is one in milliseconds, or nonsense.
 _Timestamp = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 _Sid = Annotated[str, msgspec.Meta(min_length=1)]
@@ -42,7 +42,7 @@ class Trunk(msgspec.Struct, frozen=True, gc=False):
     end_date: _Timestamp | None = msgspec.field(name="EndDate", default=None)
     name: str | None = msgspec.field(name="Name", default=None)
     type: Literal[0, 1] | None = msgspec.field(name="Type", default=None)
-    channel_limit: _Count | None = msgspec.field(name="ChannelLimit", default=None)
+    channel_limit: Count | None = msgspec.field(name="ChannelLimit", default=None)
     customer_reference: str | None = msgspec.field(name="CustomerReference", default=None)
     external_reference: str | None = msgspec.field(name="ExternalReference", default=None)
     default_caller_id: str | None = msgspec.field(name="DefaultCallerId", default=None)

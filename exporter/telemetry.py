@@ -50,7 +50,7 @@ EXPORTER_FAMILIES: tuple[Described, ...] = (
     Described(
         "siptrunk_exporter_payload_anomalies_total",
         "counter",
-        "What was odd in an answer of the API and was survived, by kind; counted again at every poll that sees it.",
+        "What was odd in an answer of the API and was survived, by kind; counted each time it is seen.",
         ("kind",),
     ),
     Described(

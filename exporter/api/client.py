@@ -28,7 +28,6 @@ LONGEST_WAIT = 30.0
 """Most seconds to wait inside one poll before a retry; a longer `Retry-After` ends the poll and is obeyed after."""
 LONGEST_RETRY_AFTER = 3600.0
 """Most seconds that a `Retry-After` is obeyed: a mistaken year must not end the polling for good."""
-MESSAGE_LENGTH = 200
 
 TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
 REASON_OF_STATUS = {401: Reason.AUTH, 403: Reason.FORBIDDEN, 404: Reason.NOT_FOUND, 429: Reason.RATE_LIMITED}
@@ -89,47 +88,54 @@ class ApiClient:
         `suspect` marks one that is likely to fail, so that the others need not wait for it.
         Raises `PollError` with the reason of the last try.
         """
-        seconds = 0.0
+        spent: list[float] = []
         attempt = 1
         while True:
             try:
-                answer = await self._attempt(query, validators, suspect=suspect or attempt > 1)
+                body, received = await self._attempt(query, validators, spent, suspect=suspect or attempt > 1)
+                return Answer(body, received, sum(spent))
             except PollError as error:
                 wait = wait_before_retry(error, attempt, self.api.max_attempts)
                 if wait is None:
                     raise
                 self._telemetry.api_retries.labels(error.reason).inc()
-            else:
-                return Answer(answer.body, answer.validators, seconds + answer.seconds)
             await asyncio.sleep(wait)
-            seconds += wait
+            spent.append(wait)
             attempt += 1
 
-    async def _attempt(self, query: Query, validators: Validators | None, *, suspect: bool) -> Answer:
-        headers = {"Authorization": query.credentials.authorization}
-        if validators and validators.etag:
-            headers["If-None-Match"] = validators.etag
-        if validators and validators.last_modified:
-            headers["If-Modified-Since"] = validators.last_modified
+    async def _attempt(
+        self, query: Query, validators: Validators | None, spent: list[float], *, suspect: bool
+    ) -> tuple[bytes | None, Validators]:
         async with self._budget.turn(suspect=suspect):
-            code = "error"
+            # The token may have changed while this waited.
+            headers = {"Authorization": query.credentials.authorization}
+            if validators and validators.etag:
+                headers["If-None-Match"] = validators.etag
+            if validators and validators.last_modified:
+                headers["If-Modified-Since"] = validators.last_modified
+            statuses: list[int] = []
             now = asyncio.get_running_loop().time
             started = now()
             try:
-                response = await self._transport.get(query.path, query.parameters, headers)
-                code = str(response.status)
+                response = await self._transport.get(query.path, query.parameters, headers, statuses)
             finally:
-                seconds = now() - started
-                self._telemetry.count_request(query.endpoint, code, seconds)
+                spent.append(now() - started)
+                self._telemetry.count_request(query.endpoint, str(statuses[-1]) if statuses else "error", spent[-1])
         if response.status == HTTPStatus.NOT_MODIFIED and validators:
-            return Answer(None, validators, seconds)
+            return None, validators
         if response.status != HTTPStatus.OK:
-            raise refusal(response, query.credentials)
-        received = Validators(response.headers.get("ETag"), response.headers.get("Last-Modified"))
-        return Answer(response.body, received, seconds)
+            raise refusal(response)
+        received = Validators(_usable(response, "ETag"), _usable(response, "Last-Modified"))
+        return response.body, received
 
 
-def refusal(response: Response, credentials: Credentials) -> PollError:
+def _usable(response: Response, header: str) -> str | None:
+    """Give a header that can be sent back as it came."""
+    value = response.headers.get(header)
+    return value if value is not None and value.isascii() and value.isprintable() else None
+
+
+def refusal(response: Response) -> PollError:
     """Turn an answer that is no list into the error it means, with the API's own words where it gave some."""
     status = response.status
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -138,11 +144,9 @@ def refusal(response: Response, credentials: Credentials) -> PollError:
         reason = REASON_OF_STATUS.get(status, Reason.BAD_REQUEST)
     else:
         reason = Reason.BAD_PAYLOAD
-    # A server may quote what it was sent.
-    detail = credentials.redact(f"HTTP {_named(status)}{_said(response)}")
     transient = status in TRANSIENT_STATUSES
     retry_after = _retry_after(response.headers.get("Retry-After")) if transient else None
-    return PollError(reason, detail, transient=transient, retry_after=retry_after)
+    return PollError(reason, f"HTTP {_named(status)}{_said(response)}", transient=transient, retry_after=retry_after)
 
 
 def _named(status: int) -> str:
@@ -157,7 +161,7 @@ def _said(response: Response) -> str:
         message = error_message(json.loads(response.body))
     except (ValueError, RecursionError):
         message = None
-    return f": {message[:MESSAGE_LENGTH]}" if message else ", with no ResponseStatus"
+    return f": {message}" if message else ", with no ResponseStatus"
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -50,11 +50,12 @@ class Credentials:
         """Blank the token, plain or as the header carries it, in a text that came from outside."""
         return text.replace(self._token, "<secret>").replace(self.authorization.split()[1], "<secret>")
 
-    def _fingerprint(self) -> tuple[int, int, int] | None:
+    def _fingerprint(self) -> tuple[int, ...] | None:
         if self.source.file is None:
             return None
         try:
             status = self.source.file.stat()
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        # The change time too: a file may become readable without being written.
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

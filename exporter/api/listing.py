@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from typing import TYPE_CHECKING, Generic
 
 from exporter.api.client import ApiClient, Query, Validators
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DETAIL_LENGTH = 500
+"""Most characters that are told of what went wrong."""
 LARGE = 2**18
 """Bytes of an answer from which on a thread reads it."""
 
@@ -44,20 +47,23 @@ class Listing(Generic[Record]):
         """
         try:
             return await self._walk(client, longest, suspect=suspect)
-        except PollError:
-            raise
-        except Exception:
-            log.exception("an answer could not be handled", extra={"path": self._query.path})
+        except PollError as error:
+            raise self._redacted(error) from None
+        except Exception:  # noqa: BLE001 - it is logged, but not before what it says was redacted
+            trace = self._query.credentials.redact(traceback.format_exc())
+            log.error("an answer could not be handled: %s", trace, extra={"path": self._query.path})  # noqa: TRY400
             raise PollError(Reason.BAD_PAYLOAD, "the answer could not be handled; the log has the details") from None
 
     async def _walk(self, client: ApiClient, longest: float, *, suspect: bool) -> Walked[Record]:
         spent = 0.0
         used: set[tuple[int, int]] = set()
+        # A reload must not change it under the walk: whether pages can overlap depends on it.
+        count = client.api.page_size
 
         async def page(skip: int) -> Page[Record]:
             nonlocal spent
-            used.add((skip, client.api.page_size))
-            seconds, fetched = await self._fetch_page(client, skip, suspect=suspect)
+            used.add((skip, count))
+            seconds, fetched = await self._fetch_page(client, skip, count, suspect=suspect)
             spent += seconds
             if spent > longest:
                 raise PollError(Reason.TIMEOUT, f"the walk through the pages took longer than {longest:g} s")
@@ -69,10 +75,19 @@ class Listing(Generic[Record]):
 
     async def probe(self, client: ApiClient) -> None:
         """Ask for one record, to see whether the list can be had; raises `PollError` where it cannot."""
-        self._reader.read((await client.ask(self._page_query(0, 1))).body or b"")
+        try:
+            self._reader.read((await client.ask(self._page_query(0, 1))).body or b"")
+        except PollError as error:
+            raise self._redacted(error) from None
 
-    async def _fetch_page(self, client: ApiClient, skip: int, *, suspect: bool) -> tuple[float, Page[Record]]:
-        count = client.api.page_size
+    def _redacted(self, error: PollError) -> PollError:
+        """Give the error without the token, which a server may quote anywhere, and no longer than people read."""
+        detail = self._query.credentials.redact(error.detail)[:DETAIL_LENGTH]
+        return PollError(error.reason, detail, transient=error.transient, retry_after=error.retry_after)
+
+    async def _fetch_page(
+        self, client: ApiClient, skip: int, count: int, *, suspect: bool
+    ) -> tuple[float, Page[Record]]:
         validators, kept = self._pages.get((skip, count), (None, None))
         answer = await client.ask(self._page_query(skip, count), validators, suspect=suspect)
         if answer.body is None and kept is not None:

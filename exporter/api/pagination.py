@@ -100,6 +100,8 @@ class _Walk(Generic[Record]):
     async def _page(self, skip: int) -> Page[Record]:
         page = await self.fetch(skip)
         self.anomalies.update(page.anomalies)
+        if self.longest_page and page.total != self.total:
+            raise _MovedError(f"TotalCount went from {self.total} to {page.total}")
         self.longest_page = max(self.longest_page, len(page.records))
         self.total = page.total
         return page

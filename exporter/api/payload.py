@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from exporter.errors import Anomaly, PollError, Reason
-from exporter.model import UNREADABLE, Project, Trunk
+from exporter.model import UNREADABLE, Count, Project, Trunk
 
 Record = TypeVar("Record", bound=Trunk | Project)
 
@@ -28,14 +28,17 @@ class Page(Generic[Record]):
     anomalies: tuple[Anomaly, ...] = ()
 
 
-class _TrunkList(msgspec.Struct):
+class _Envelope(msgspec.Struct):
+    total: Count | None = msgspec.field(name="TotalCount", default=None)
+    status: object = msgspec.field(name="ResponseStatus", default=None)
+
+
+class _TrunkList(_Envelope, kw_only=True):
     items: list[Trunk] = msgspec.field(name="SipTrunks")
-    total: int | None = msgspec.field(name="TotalCount", default=None)
 
 
-class _ProjectList(msgspec.Struct):
+class _ProjectList(_Envelope, kw_only=True):
     items: list[Project] = msgspec.field(name="Projects")
-    total: int | None = msgspec.field(name="TotalCount", default=None)
 
 
 class Reader(Generic[Record]):
@@ -58,8 +61,7 @@ class Reader(Generic[Record]):
             return self._read_patiently(body)
         if isinstance(answer, list):
             return Page(tuple(answer), None)
-        if answer.total is not None and answer.total < 0:
-            return Page(tuple(answer.items), None, (Anomaly.WRONG_TYPE,))
+        _refuse_error(answer.status)
         return Page(tuple(answer.items), answer.total)
 
     def _read_patiently(self, body: bytes) -> Page[Record]:
@@ -67,8 +69,9 @@ class Reader(Generic[Record]):
         answer = _loads(body, anomalies)
         total = None
         if isinstance(answer, dict):
+            _refuse_error(answer.get("ResponseStatus"))
             if not isinstance(answer.get(self._list_key), list):
-                raise PollError(Reason.BAD_PAYLOAD, _what_is_wrong(answer, self._list_key))
+                raise PollError(Reason.BAD_PAYLOAD, f"the answer has no list {self._list_key}")
             total = _read_total(answer.get("TotalCount"), anomalies)
             answer = answer[self._list_key]
         elif not isinstance(answer, list):
@@ -100,8 +103,10 @@ def _instead(field: str, value: object, anomalies: list[Anomaly]) -> int | None:
 
 
 def _loads(body: bytes, anomalies: list[Anomaly]) -> Any:  # noqa: ANN401 - JSON of any shape
-    text = body.decode("utf-8-sig", errors="replace")
-    if "\ufffd" in text and "\ufffd".encode() not in body:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = body.decode("utf-8-sig", errors="replace")
         anomalies.append(Anomaly.INVALID_TEXT)
     try:
         # A number too long for an int and the constants that JSON does not have become objects that fit no field.
@@ -117,10 +122,11 @@ def _parse_int(digits: str) -> int | float:
 
 
 def _read_total(value: object, anomalies: list[Anomaly]) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
-        return value
-    anomalies.append(Anomaly.WRONG_TYPE)
-    return None
+    try:
+        return msgspec.convert(_tidy(value, anomalies), Count | None)
+    except msgspec.ValidationError:
+        anomalies.append(Anomaly.WRONG_TYPE)
+        return None
 
 
 def _tidy(value: object, anomalies: list[Anomaly]) -> object:
@@ -135,9 +141,10 @@ def _tidy(value: object, anomalies: list[Anomaly]) -> object:
     return clean
 
 
-def _what_is_wrong(answer: dict[str, object], list_key: str) -> str:
-    status = error_message(answer)
-    return f"the answer has no list {list_key}" + (f" but says: {status}" if status else "")
+def _refuse_error(status: object) -> None:
+    """Refuse an answer that calls itself an error, whatever its HTTP status and whatever else it holds."""
+    if message := error_message({"ResponseStatus": status}):
+        raise PollError(Reason.BAD_PAYLOAD, f"instead of a list came an error: {message}")
 
 
 def _kind(value: object) -> str:

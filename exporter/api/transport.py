@@ -79,8 +79,12 @@ class Transport:
         if not self._in_flight:
             await self._http.aclose()
 
-    async def get(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Response:
+    async def get(
+        self, path: str, query: Mapping[str, str], headers: Mapping[str, str], statuses: list[int]
+    ) -> Response:
         """Send one GET request; `path` is relative to `base_url`.
+
+        Each status that comes is added to `statuses`, even where what should follow it does not come.
 
         Raises `PollError` (timeout, connect, tls, too_large, bad_payload) where no whole answer came.
         """
@@ -88,7 +92,7 @@ class Transport:
         self._in_flight += 1
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._follow(request)
+                return await self._follow(request, statuses)
         except FOREIGN_ERRORS as error:
             raise self._translate(error) from None
         finally:
@@ -96,16 +100,17 @@ class Transport:
             if self._retired:
                 await self.retire()
 
-    async def _follow(self, request: httpx.Request) -> Response:
+    async def _follow(self, request: httpx.Request, statuses: list[int]) -> Response:
         """Send, and follow redirects as long as they stay at the host that may see the token."""
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._http.send(request, stream=True)
+            statuses.append(response.status_code)
             try:
                 if response.next_request is None:
-                    return Response(response.status_code, response.headers, await _read(response))
+                    return Response(response.status_code, response.headers, await _read_any(response))
             finally:
                 await response.aclose()
-            if _origin(response.next_request.url) != _origin(request.url):
+            if _origin(response.next_request.url) != _origin(request.url) or response.next_request.url.userinfo:
                 raise PollError(Reason.BAD_PAYLOAD, "redirected to another host, which was not followed")
             request = response.next_request
         raise PollError(Reason.BAD_PAYLOAD, f"redirected more than {MAX_REDIRECTS} times")
@@ -123,6 +128,16 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
+async def _read_any(response: httpx.Response) -> bytes:
+    """Read a body, but let nothing about the body of an error hide the status that says enough."""
+    try:
+        return await _read(response)
+    except (PollError, *FOREIGN_ERRORS):
+        if response.is_error:
+            return b""
+        raise
+
+
 async def _read(response: httpx.Response) -> bytes:
     """Read a body of at most `MAX_BODY` bytes, unpacking gzip without ever holding more than that.
 
@@ -133,12 +148,14 @@ async def _read(response: httpx.Response) -> bytes:
         raise PollError(Reason.BAD_PAYLOAD, f"the answer is encoded as {encoding[:20]!r}, which was not asked for")
     inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
     body = bytearray()
+    received = 0
     async for chunk in response.aiter_raw():
+        received += len(chunk)
         body += inflate.decompress(chunk, MAX_BODY + 1 - len(body)) if inflate else chunk
         if len(body) > MAX_BODY:
             raise PollError(Reason.TOO_LARGE, f"the answer is larger than {MAX_BODY} bytes")
         if inflate and inflate.unused_data:
             raise PollError(Reason.BAD_PAYLOAD, "the compressed answer goes on after its end")
-    if inflate and body and not inflate.eof:
+    if inflate and received and not inflate.eof:
         raise PollError(Reason.CONNECT, "the compressed answer is cut short", transient=True)
     return bytes(body)

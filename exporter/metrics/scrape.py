@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 from exporter.metrics.exposition import join
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from prometheus_client import CollectorRegistry, Metric
     from prometheus_client.registry import Collector
@@ -26,6 +26,9 @@ LARGE = 2**20
 
 # Our names are legal in every scheme. These two would change them all the same, and a scraper that asks for one
 # reads in the Content-Type which one it got.
+# It echoes whatever version from 1.0.0 on was asked for.
+_OPENMETRICS_VERSION = re.compile(rf"^({re.escape(OPENMETRICS)}; version=)[^;]*")
+_REFUSED = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(?=,|$)")
 _ESCAPING = re.compile(r"escaping=(dots|values)")
 
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -72,20 +75,16 @@ class Scraper:
 
     async def scrape(self, accept: str, accept_encoding: str, names: Collection[str] = ()) -> Scrape:
         """Give the exposition in the format that `Accept` asks for; `names` picks families, none means all."""
-        encode, content_type = choose_encoder(_ESCAPING.sub("escaping=underscores", accept))
+        encode, content_type = _negotiate(accept)
         openmetrics = content_type.startswith(OPENMETRICS)
-        gzip = bool(gzip_accepted(accept_encoding))
-        end = encode(self._own_metrics(names))
+        gzip = bool(gzip_accepted(_REFUSED.sub("", accept_encoding)))
+        end = encode(_Chosen(self._own, names, self._snapshot.renderer.excluded))
         if names:
             body = self._text(names, openmetrics=openmetrics) + end
             return Scrape(Packed(b"").with_end(body) if gzip else body, content_type, gzip)
         if gzip:
             return Scrape((await self._pack(openmetrics=openmetrics)).with_end(end), content_type, gzip)
         return Scrape(self._text((), openmetrics=openmetrics) + end, content_type, gzip)
-
-    def _own_metrics(self, names: Collection[str]) -> Collector:
-        registry = self._own.restricted_registry(names) if names else self._own
-        return _Without(self._snapshot.renderer.excluded, registry)
 
     def _text(self, names: Collection[str], *, openmetrics: bool) -> bytes:
         families = self._snapshot.renderer.families
@@ -105,15 +104,29 @@ class Scraper:
             return packed
 
 
-class _Without:
-    """A collector without the families that the configuration excludes."""
+class _Chosen:
+    """A collector with the families that are asked for (`names`, none means all) and not excluded.
 
-    def __init__(self, excluded: frozenset[str], collector: Collector) -> None:
-        self._excluded = excluded
+    prometheus_client's own `restricted_registry` picks samples, and nothing of a collector without `describe()`.
+    """
+
+    def __init__(self, collector: Collector, names: Collection[str], excluded: frozenset[str]) -> None:
         self._collector = collector
+        self._names = names
+        self._excluded = excluded
 
     def collect(self) -> Iterator[Metric]:
         for metric in self._collector.collect():
             exposed = f"{metric.name}_total" if metric.type == "counter" else metric.name
-            if exposed not in self._excluded:
+            if exposed not in self._excluded and (not self._names or exposed in self._names):
                 yield metric
+
+
+def _negotiate(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """Let prometheus_client choose the format, and say truly which version it is."""
+    try:
+        encode, content_type = choose_encoder(_ESCAPING.sub("escaping=underscores", accept))
+    except TypeError:
+        # It compares a version that is no number.
+        encode, content_type = choose_encoder("")
+    return encode, _OPENMETRICS_VERSION.sub(r"\g<1>1.0.0", content_type)

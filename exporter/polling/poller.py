@@ -45,6 +45,7 @@ class Poller:
         self._tasks: dict[Runner | None, asyncio.Task[None]] = {}
         self._started = False
         self._ready = False
+        self._overload: tuple[int, float, float] | None = None
         self.properties: dict[str, PropertyPoller] = {}
         self.discoveries: dict[str, Discovery] = {}
         self._settle(read_credentials(config, {}))
@@ -57,6 +58,7 @@ class Poller:
 
     async def stop(self) -> None:
         """End all polling; what was published stays."""
+        self._started = False
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -65,15 +67,14 @@ class Poller:
 
     async def configure(self, config: Config, credentials: dict[str, Credentials]) -> None:
         """Poll as another configuration has it from now on; what is the same in both keeps its data and rhythm."""
-        moved = config.api.base_url != self._config.api.base_url
-        await self._around.client.configure(config.api)
-        self._config = config
-        self._around.poll = config.poll
-        if moved:
+        if config.api.base_url != self._config.api.base_url:
             for runner in list(self._runners()):
                 self._end(runner)
             self.properties.clear()
             self.discoveries.clear()
+        await self._around.client.configure(config.api)
+        self._config = config
+        self._around.poll = config.poll
         self._settle(credentials)
         for runner in self._runners():
             runner.replan()
@@ -126,14 +127,13 @@ class Poller:
 
     def _warn_of_overload(self) -> None:
         """Say so where the budget cannot carry even one request for each property and interval."""
-        budget, interval = self._config.api.requests_per_second, self._config.poll.interval
-        if budget and len(self.properties) > budget * interval:
+        load = len(self.properties), self._config.api.requests_per_second, self._config.poll.interval
+        properties, budget, interval = load
+        if budget and properties > budget * interval and load != self._overload:
+            self._overload = load
             log.warning(
                 "the request budget is too small: %d properties at %g requests a second take %g s, not %g s",
-                len(self.properties),
-                budget,
-                len(self.properties) / budget,
-                interval,
+                *(properties, budget, properties / budget, interval),
             )
 
     def _targets(self) -> dict[str, Target]:

@@ -146,7 +146,7 @@ class PropertyPoller:
 
     def _log_change(self, before: Health) -> None:
         """Log what is new; what goes on as it was is in the metrics, and would only bury the rest."""
-        if before.last_error == self._health.last_error and before.polls:
+        if before.polls and _reason(before) == _reason(self._health):
             return
         about = {"property_sid": self.target.identity.sid, "property": self.target.identity.name}
         if self._health.last_error:
@@ -175,3 +175,7 @@ class PropertyPoller:
         if self._health.up is not False or self._last_success is None:
             return float("inf")
         return self._last_success + self._around.poll.stale_after - asyncio.get_running_loop().time()
+
+
+def _reason(health: Health) -> str:
+    return (health.last_error or "").partition(":")[0]

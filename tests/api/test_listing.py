@@ -1,0 +1,276 @@
+"""The two lists are asked for exactly as documented, walked within their time, and not sent again where unchanged."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exporter.api.client import ApiClient
+from exporter.api.listing import DETAIL_LENGTH, Listing, properties_of, trunks_of
+from exporter.config import Api, Filters
+from exporter.errors import Anomaly, PollError, Reason
+from exporter.simulator import Simulator, SimulatorOptions
+from tests.api.fake_api import ACCOUNT_SID, CREDENTIALS, ENCODED, PATH, TOKEN, FakeApi, answer
+
+if TYPE_CHECKING:
+    import httpx
+
+    from exporter.api.pagination import Walked
+    from exporter.model import Project, Trunk
+    from exporter.simulator import Fault
+
+FAR = 1e9
+ONE_PAGE = answer(b'{"SipTrunks":[{"SipTrunkSid":"ST1"}],"TotalCount":1}')
+
+
+def trunks(filters: Filters | None = None) -> Listing[Trunk]:
+    return trunks_of(CREDENTIALS, "S1", filters or Filters())
+
+
+def sids(walked: Walked[Trunk] | Walked[Project]) -> list[str]:
+    return [record.sid for record in walked.records]
+
+
+def refused(api: FakeApi, longest: float = FAR, **settings: float | str) -> PollError:
+    with pytest.raises(PollError) as caught:
+        api.run(lambda client: trunks().fetch(client, longest), **settings)
+    return caught.value
+
+
+class PagedApi(FakeApi):
+    """Serves trunks in pages as asked for, each after `seconds`, with an ETag where `tagged`."""
+
+    def __init__(self, trunks: str, *, seconds: float = 0.0, tagged: bool = False) -> None:
+        super().__init__(self._page)
+        self.trunks, self._seconds, self._tagged = trunks, seconds, tagged
+        self.codes: list[int] = []
+
+    async def _page(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(self._seconds)
+        skip, count = (int(request.url.params[name]) for name in ("Results_Skip", "Results_Count"))
+        body = json.dumps([{"SipTrunkSid": sid} for sid in self.trunks[skip : skip + count]]).encode()
+        tag = f'"{hashlib.sha256(body).hexdigest()}"'
+        unchanged = request.headers.get("If-None-Match") == tag
+        self.codes.append(304 if unchanged else 200)
+        return answer(b"" if unchanged else body, self.codes[-1], {"ETag": tag} if self._tagged else {})
+
+    def skips(self) -> list[str]:
+        return [request.url.params["Results_Skip"] for request in self.requests]
+
+
+@pytest.mark.parametrize(
+    ("filters", "parameters"),
+    [
+        ({}, {}),
+        ({"type": "ip_to_ip"}, {"Type": "0"}),
+        ({"type": "authenticated"}, {"Type": "1"}),
+        ({"active": True}, {"Active": "true"}),
+        ({"active": False}, {"Active": "false"}),
+        ({"provisioning_state": "inactive"}, {"ProvisioningState": "0"}),
+        ({"provisioning_state": "provisioning"}, {"ProvisioningState": "1"}),
+        ({"provisioning_state": "active"}, {"ProvisioningState": "2"}),
+        ({"provisioning_state": "deprovisioning"}, {"ProvisioningState": "3"}),
+        (
+            {"type": "ip_to_ip", "active": False, "provisioning_state": "inactive"},
+            {"Type": "0", "Active": "false", "ProvisioningState": "0"},
+        ),
+    ],
+)
+def test_every_filter_is_passed_on_as_documented(filters: dict[str, Any], parameters: dict[str, str]) -> None:
+    api = FakeApi(ONE_PAGE)
+    assert sids(api.run(lambda client: trunks(Filters(**filters)).fetch(client, FAR))) == ["ST1"]
+    (request,) = api.requests
+    assert request.url.path == PATH
+    assert dict(request.url.params.multi_items()) == {**parameters, "Results_Skip": "0", "Results_Count": "50"}
+    assert len(request.url.params.multi_items()) == len(parameters) + 2
+
+
+def test_each_page_is_asked_for_with_its_place_the_page_size_and_the_filters() -> None:
+    api = PagedApi("ABCDE")
+    assert sids(api.run(lambda client: trunks(Filters(active=True)).fetch(client, FAR), page_size=3)) == list("ABCDE")
+    assert [dict(request.url.params.multi_items()) for request in api.requests] == [
+        {"Active": "true", "Results_Skip": skip, "Results_Count": "3"} for skip in ("0", "2", "4")
+    ]
+
+
+def test_the_properties_are_listed_in_the_same_way() -> None:
+    api = FakeApi(answer(b'{"Projects":[{"PropertySid":"S1","Name":"Sydney"}],"TotalCount":1}'))
+    assert sids(api.run(lambda client: properties_of(CREDENTIALS).fetch(client, FAR))) == ["S1"]
+    (request,) = api.requests
+    assert request.url.path == "/v2/Properties"
+    assert dict(request.url.params.multi_items()) == {"Results_Skip": "0", "Results_Count": "50"}
+    assert api.counted("api_requests_total", endpoint="properties", code="200") == 1
+
+
+def test_a_probe_asks_for_one_record() -> None:
+    api = FakeApi(ONE_PAGE)
+    api.run(trunks().probe)
+    assert [dict(request.url.params) for request in api.requests] == [{"Results_Skip": "0", "Results_Count": "1"}]
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"", 403), (b"{}", 200)])
+def test_a_probe_says_why_the_list_cannot_be_had(body: bytes, status: int) -> None:
+    with pytest.raises(PollError) as caught:
+        FakeApi(answer(body, status)).run(trunks().probe)
+    assert caught.value.reason == {403: Reason.FORBIDDEN, 200: Reason.BAD_PAYLOAD}[status]
+
+
+@pytest.mark.parametrize(("longest", "requests"), [(12.0, 5), (14.9, 5), (2.0, 1)])
+def test_a_walk_that_takes_the_server_longer_than_allowed_times_out(longest: float, requests: int) -> None:
+    api = PagedApi("ABCDEFGHIJ", seconds=3)
+    assert refused(api, longest, page_size=3).reason == Reason.TIMEOUT
+    assert len(api.requests) == requests
+
+
+def test_waiting_for_the_budget_is_not_the_time_of_the_server() -> None:
+    api = PagedApi("ABCDE", seconds=1)
+    fetched = api.run(lambda client: trunks().fetch(client, 3.5), page_size=3, requests_per_second=0.1)
+    assert sids(fetched) == list("ABCDE")
+    assert api.times == pytest.approx([0, 10, 20])
+
+
+def test_pages_that_are_unchanged_are_taken_from_the_last_walk() -> None:
+    api = PagedApi("ABCDE", tagged=True)
+
+    async def walks(client: ApiClient) -> list[list[str]]:
+        listing = trunks()
+        found = [sids(await listing.fetch(client, FAR)) for _ in range(2)]
+        api.trunks = "ABCDXYZ"
+        return [*found, sids(await listing.fetch(client, FAR))]
+
+    assert api.run(walks, page_size=3) == [list("ABCDE"), list("ABCDE"), list("ABCDXYZ")]
+    assert api.skips() == ["0", "2", "4", "0", "2", "4", "0", "2", "4", "6"]
+    assert api.codes == [200, 200, 200, 304, 304, 304, 304, 200, 200, 200]
+
+
+def test_pages_of_another_size_are_not_taken_for_the_same() -> None:
+    api = PagedApi("ABCDE", tagged=True)
+
+    async def walks(client: ApiClient) -> list[list[str]]:
+        listing = trunks()
+        first = sids(await listing.fetch(client, FAR))
+        await client.configure(replace(client.api, page_size=4))
+        return [first, sids(await listing.fetch(client, FAR))]
+
+    assert api.run(walks, page_size=3) == [list("ABCDE")] * 2
+    assert set(api.codes) == {200}
+
+
+def test_what_is_odd_on_an_unchanged_page_is_counted_again() -> None:
+    odd = answer(b'{"SipTrunks":[{"SipTrunkSid":"ST1","Type":9}],"TotalCount":1}', 200, {"ETag": '"1"'})
+
+    async def walks(client: ApiClient) -> list[int]:
+        listing = trunks()
+        return [(await listing.fetch(client, FAR)).anomalies[Anomaly.UNDOCUMENTED_CODE] for _ in range(2)]
+
+    assert FakeApi(odd, answer(b"", 304)).run(walks) == [1, 1]
+
+
+def test_a_page_size_that_changes_during_a_walk_leaves_nothing_out() -> None:
+    api = PagedApi("ABCDE", seconds=2)
+
+    async def walk(client: ApiClient) -> list[str]:
+        walking = asyncio.create_task(trunks().fetch(client, FAR))
+        await asyncio.sleep(1)
+        await client.configure(replace(client.api, page_size=1))
+        return sids(await walking)
+
+    assert api.run(walk, page_size=3) == list("ABCDE")
+
+
+def test_what_nobody_thought_of_is_a_bad_payload_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert refused(FakeApi(ZeroDivisionError("what"))).reason == Reason.BAD_PAYLOAD
+    assert "ZeroDivisionError: what" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"ResponseStatus": {"ErrorCode": "Unauthorized", "Message": f"you sent {TOKEN}"}}),
+        json.dumps({"ResponseStatus": {"ErrorCode": "Unauthorized", "Message": f"Basic {ENCODED}"}}),
+        json.dumps([{"SipTrunkSid": TOKEN, "Type": 0}, {"SipTrunkSid": TOKEN, "Type": 1}]),
+    ],
+)
+def test_no_error_shows_the_token_where_a_good_status_comes_with_it(body: str) -> None:
+    error = str(refused(FakeApi(answer(body.encode()))))
+    assert not any(secret in error for secret in (TOKEN, ENCODED))
+
+
+@pytest.mark.parametrize("before", ["", *(" " * (DETAIL_LENGTH - 30 - cut) for cut in (1, 10, 19, 20))])
+@pytest.mark.parametrize("secret", [TOKEN, ENCODED], ids=["plain", "encoded"])
+def test_no_error_shows_the_token_or_its_beginning_where_the_server_quotes_it(before: str, secret: str) -> None:
+    body = json.dumps({"ResponseStatus": {"Message": before + secret}}).encode()
+    assert secret[:8] not in str(refused(FakeApi(answer(body, 401))))
+
+
+def test_an_error_is_short_however_much_the_server_says() -> None:
+    body = json.dumps({"ResponseStatus": {"Message": "x" * 100_000}}).encode()
+    assert len(str(refused(FakeApi(answer(body))))) < 1000
+
+
+async def fetch(base_url: str, property_sid: str, **settings: Any) -> Walked[Trunk]:  # noqa: ANN401 - any setting
+    api = FakeApi()
+    client = ApiClient(Api(base_url=base_url, requests_per_second=0, **settings), api.telemetry)
+    try:
+        return await trunks_of(CREDENTIALS, property_sid, Filters()).fetch(client, FAR)
+    finally:
+        await client.aclose()
+
+
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 200 OK\r\nbad name: "])
+async def test_no_error_shows_the_token_where_the_server_echoes_what_it_was_sent(before: bytes) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        writer.write(before + request[request.lower().index(b"authorization") :])
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+        with pytest.raises(PollError) as caught:
+            await fetch(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "S1", max_attempts=1)
+    assert ENCODED not in str(caught.value)
+
+
+def simulated(**options: Any) -> Simulator:  # noqa: ANN401 - any option
+    return Simulator(
+        SimulatorOptions(properties=1, trunks=23, exact=True, account_sid=ACCOUNT_SID, token=TOKEN, **options)
+    )
+
+
+@pytest.mark.parametrize("shape", ["array", "object"])
+@pytest.mark.parametrize("page_cap", [None, 1, 7])
+async def test_a_whole_list_comes_over_a_real_connection(shape: str, page_cap: int | None) -> None:
+    async with simulated(shape=shape, page_cap=page_cap, gzip=True, etag=True) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        walked = await fetch(simulator.base_url, sid, page_size=10)
+        assert sids(walked) == [trunk.sip_trunk_sid for trunk in simulator.carrier.trunks(sid)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("400", Reason.BAD_REQUEST),
+        ("401", Reason.AUTH),
+        ("403", Reason.FORBIDDEN),
+        ("404", Reason.NOT_FOUND),
+        ("429", Reason.RATE_LIMITED),
+        ("500", Reason.SERVER_ERROR),
+        ("500-html", Reason.SERVER_ERROR),
+        ("502", Reason.SERVER_ERROR),
+        ("503", Reason.SERVER_ERROR),
+        ("garbage", Reason.BAD_PAYLOAD),
+        ("neither", Reason.BAD_PAYLOAD),
+    ],
+)
+async def test_every_answer_that_is_no_list_fails_the_walk_with_its_reason(fault: Fault, reason: Reason) -> None:
+    async with simulated() as simulator:
+        (sid,) = simulator.carrier.property_sids
+        simulator.fail(sid, fault)
+        with pytest.raises(PollError) as caught:
+            await fetch(simulator.base_url, sid, max_attempts=1)
+    assert caught.value.reason == reason

@@ -1,0 +1,210 @@
+"""Which properties are polled, where an account's are looked up."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from itertools import pairwise
+
+import pytest
+
+from exporter.config import Discover
+from exporter.errors import PollError, Reason
+from tests.fake_clock import EPOCH
+from tests.polling.builders import EVERY, Polled, account, config, configured, on_fake_clock
+from tests.polling.fake_api import LATENCY, FakeApi
+
+REFUSED = PollError(Reason.CONNECT, "refused")
+
+
+async def settled() -> None:
+    """Let the first look-ups and polls end."""
+    await asyncio.sleep(3)
+
+
+def name_of(polled: Polled, sid: str) -> str:
+    return polled.snapshot.properties[sid].view.identity.name
+
+
+async def looked_up(times: int) -> None:
+    """Let so many more look-ups come, at the default interval."""
+    await asyncio.sleep(60 * times)
+
+
+@on_fake_clock
+async def test_what_is_configured_and_what_is_discovered_is_polled(api: FakeApi) -> None:
+    api.projects["A1"] = {"S2": "Two", "S3": "Three"}
+    async with Polled(config(account("S1", discover=EVERY))) as polled:
+        await settled()
+
+        assert set(polled.snapshot.properties) == {"S1", "S2", "S3"}
+        assert [polled.value("siptrunk_property_up", sid) for sid in ("S1", "S2", "S3")] == [1, 1, 1]
+        assert polled.value("siptrunk_property_info", "S2", name="Two", account_sid="A1") == 1
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "expected"),
+    [
+        (".*", None, {"S1", "S2", "S3"}),
+        ("^Office", None, {"S1", "S2"}),
+        ("Sydney", None, {"S1", "S3"}),
+        (".*", "^test ", {"S1", "S2"}),
+        ("Sydney", "^test ", {"S1"}),
+        (".*", "", set()),
+        ("sydney", None, set()),
+    ],
+)
+@on_fake_clock
+async def test_the_names_say_which_are_polled(
+    include: str, exclude: str | None, expected: set[str], api: FakeApi
+) -> None:
+    api.projects["A1"] = {"S1": "Office Sydney", "S2": "Office Perth", "S3": "test Sydney"}
+    rule = Discover(re.compile(include), None if exclude is None else re.compile(exclude))
+    async with Polled(config(account(discover=rule))) as polled:
+        await settled()
+
+        assert set(polled.snapshot.properties) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "expected"),
+    [
+        (None, EVERY, "Found"),
+        (None, Discover(re.compile("nothing")), "Found"),
+        ("Given", EVERY, "Given"),
+        ("", EVERY, ""),
+    ],
+)
+@on_fake_clock
+async def test_a_configured_property_has_the_name_given_else_the_one_found(
+    name: str | None, rule: Discover, expected: str, api: FakeApi
+) -> None:
+    api.projects["A1"] = {"S1": "Found"}
+    async with Polled(config(account(configured("S1", name), discover=rule))) as polled:
+        await settled()
+
+        assert name_of(polled, "S1") == expected
+
+
+@on_fake_clock
+async def test_a_property_both_configured_and_discovered_is_polled_once_as_configured(api: FakeApi) -> None:
+    api.projects["A1"] = {"S1": "Found"}
+    async with Polled(config(account(configured("S1", type="authenticated"), discover=EVERY))) as polled:
+        await settled()
+
+        assert [asked.query.get("Type") for asked in api.asked if asked.whose == "S1"] == ["1"]
+        assert polled.own("payload_anomalies_total", kind="repeated_property") == 0
+
+
+@on_fake_clock
+async def test_a_property_of_two_accounts_is_polled_once_for_the_first_and_counted_as_odd(api: FakeApi) -> None:
+    api.projects = {"A1": {"S1": "One"}, "A2": {"S1": "Uno"}}
+    async with Polled(config(account(discover=EVERY), account(sid="A2", discover=EVERY))) as polled:
+        await polled.polls(2)
+
+        assert {asked.account_sid for asked in api.asked if asked.whose == "S1" and asked.time > 1} == {"A1"}
+        assert name_of(polled, "S1") == "One"
+        assert (polled.own("payload_anomalies_total", kind="repeated_property") or 0) > 0
+
+
+@on_fake_clock
+async def test_a_property_belongs_to_the_account_that_configures_it_whoever_else_finds_it(api: FakeApi) -> None:
+    api.projects = {"A1": {"S1": "One"}, "A2": {}}
+    async with Polled(config(account(discover=EVERY), account("S1", sid="A2"))) as polled:
+        await polled.polls(2)
+
+        assert {asked.account_sid for asked in api.asked if asked.whose == "S1"} == {"A2"}
+        assert (polled.own("payload_anomalies_total", kind="repeated_property") or 0) > 0
+
+
+@on_fake_clock
+async def test_a_sid_that_does_not_belong_into_a_url_is_left_out_and_counted(api: FakeApi) -> None:
+    api.projects["A1"] = {"S1": "One", "../S2": "Up", "S 3": "Blank", "S4?x": "Query", "é": "Accent"}
+    async with Polled(config(account(discover=EVERY))) as polled:
+        await settled()
+
+        assert set(polled.snapshot.properties) == {"S1"}
+        assert polled.own("payload_anomalies_total", kind="invalid_sid") == 4
+
+
+@on_fake_clock
+async def test_a_look_up_that_fails_keeps_what_was_found(api: FakeApi, caplog: pytest.LogCaptureFixture) -> None:
+    api.projects["A1"] = {"S1": "One"}
+    async with Polled(config(account(discover=EVERY))) as polled:
+        await settled()
+        api.faults["A1"] = REFUSED
+        await looked_up(3)
+
+        assert polled.trunks() == ["T1", "T2"]
+        assert polled.value("siptrunk_property_up") == 1
+        assert polled.own("discovery_up", account_sid="A1") == 0
+        assert polled.own("discovery_last_success_timestamp_seconds", account_sid="A1") == EPOCH + LATENCY
+        assert caplog.messages == ["discovery failed: connect: refused"]
+
+
+@on_fake_clock
+async def test_a_look_up_that_failed_is_made_up_for(api: FakeApi) -> None:
+    api.projects["A1"] = {"S1": "One"}
+    api.faults["A1"] = REFUSED
+    async with Polled(config(account(discover=EVERY))) as polled:
+        await settled()
+        assert set(polled.snapshot.properties) == set()
+        assert polled.own("discovery_last_success_timestamp_seconds", account_sid="A1") is None
+        del api.faults["A1"]
+        await looked_up(1)
+
+        assert polled.trunks() == ["T1", "T2"]
+        assert polled.own("discovery_up", account_sid="A1") == 1
+
+
+@on_fake_clock
+async def test_a_property_that_vanishes_goes_whole_and_one_that_appears_is_polled_at_once(api: FakeApi) -> None:
+    api.projects["A1"] = {"S1": "One", "S2": "Two"}
+    api.give("S3", "T3")
+    async with Polled(config(account(discover=EVERY))) as polled:
+        await settled()
+        api.projects["A1"] = {"S1": "One", "S3": "Three"}
+        await looked_up(1)
+
+        assert "S2" not in polled.text
+        assert polled.trunks("S3") == ["T3"]
+        assert api.times("S3") == [pytest.approx(api.times("A1")[-1] + LATENCY)]
+        asked = len(api.times("S2"))
+        await looked_up(3)
+        assert len(api.times("S2")) == asked
+
+
+@on_fake_clock
+async def test_a_property_with_another_name_shows_it_at_once_and_keeps_its_data(api: FakeApi) -> None:
+    api.projects["A1"] = {"S1": "One"}
+    async with Polled(config(account(discover=EVERY))) as polled:
+        await polled.polls(2)
+        api.projects["A1"] = {"S1": "Eins"}
+        api.latency["S1"] = 10_000
+        await looked_up(2)
+
+        assert name_of(polled, "S1") == "Eins"
+        assert polled.trunks() == ["T1", "T2"]
+        assert polled.value("siptrunk_property_polls_total") == 2
+
+
+@on_fake_clock
+async def test_an_account_is_looked_up_every_interval(api: FakeApi) -> None:
+    api.projects["A1"] = {}
+    async with Polled(config(account(discover=EVERY), interval=90)):
+        await asyncio.sleep(90 * 4)
+    first, *others = (after - before for before, after in pairwise(api.times("A1")))
+
+    assert 0 < first <= 90 + LATENCY
+    assert others == [pytest.approx(90)] * 3
+
+
+@on_fake_clock
+async def test_an_account_whose_credentials_are_rejected_is_looked_up_at_a_falling_rate(api: FakeApi) -> None:
+    api.projects["A1"] = {}
+    api.tokens["A1"] = "another"
+    async with Polled(config(account(discover=EVERY))):
+        await asyncio.sleep(2200)
+    gaps = [after - before - LATENCY for before, after in pairwise(api.times("A1"))]
+
+    assert gaps == [pytest.approx(gap) for gap in (60, 120, 240, 480, 600, 600)]

@@ -1,0 +1,117 @@
+"""A log line is one line, readable by people and machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.log import Format, Formatter, configure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def record(message: str = "it works", **fields: Any) -> logging.LogRecord:  # noqa: ANN401 - whatever is logged
+    made = logging.LogRecord("exporter.x", logging.WARNING, "x.py", 1, message, None, None)
+    made.created = 1_800_000_000.25
+    vars(made).update(fields)
+    return made
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """Give the root logger, and put it back as it was."""
+    logger = logging.getLogger()
+    handlers, level, quiet = logger.handlers[:], logger.level, logging.getLogger("httpx").level
+    yield logger
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logging.getLogger("httpx").setLevel(quiet)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("plain", "plain"),
+        (7, "7"),
+        ("", '""'),
+        ("two words", '"two words"'),
+        ("a=b", '"a=b"'),
+        ('a"b', '"a\\"b"'),
+        ("a\\b", '"a\\\\b"'),
+        ("a\nb", '"a\\nb"'),
+        ("a\x1b[31m", '"a\\u001b[31m"'),
+        ("ä", "ä"),
+        ("ä ö", '"ä ö"'),
+        ("a\u2028b", '"a\\u2028b"'),
+    ],
+)
+def test_a_value_is_quoted_just_where_logfmt_needs_it(value: object, shown: str) -> None:
+    head = 'time=2027-01-15T08:00:00.250+00:00 level=warning logger=exporter.x msg="it works"'
+
+    assert f"{head} sid={shown}" == Formatter("logfmt").format(record(sid=value))
+
+
+@pytest.mark.parametrize("value", ["plain", "two words", 'a"b\\\n', "ä\u2028\x00", 7, None, ["a"]])
+def test_json_holds_the_fields_as_they_are(value: object) -> None:
+    assert json.loads(Formatter("json").format(record(sid=value))) == {
+        "time": "2027-01-15T08:00:00.250+00:00",
+        "level": "warning",
+        "logger": "exporter.x",
+        "msg": "it works",
+        "sid": value,
+    }
+
+
+@pytest.mark.parametrize("style", ["logfmt", "json"])
+@given(st.text(), st.text())
+def test_whatever_is_logged_is_one_printable_line(style: Format, message: str, value: str) -> None:
+    line = Formatter(style).format(record(message, sid=value))
+
+    assert line.isprintable()
+    assert len(line.splitlines()) == 1
+    assert line.encode()
+
+
+@pytest.mark.parametrize("style", ["logfmt", "json"])
+def test_a_traceback_is_part_of_the_line(style: Format) -> None:
+    try:
+        int("what went wrong")
+    except ValueError:
+        line = Formatter(style).format(record(exc_info=sys.exc_info()))
+
+    assert "what went wrong" in line
+    assert "Traceback" in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(("level", "shown"), [("info", ["info", "warning"]), ("warning", ["warning"]), ("error", [])])
+@pytest.mark.usefixtures("root")
+def test_lines_go_to_standard_error_from_the_level_on(
+    level: str, shown: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(level, "json")
+    logger = logging.getLogger("exporter.y")
+    logger.info("%s", "one")
+    logger.warning("two", extra={"sid": "S1"})
+    out, err = capsys.readouterr()
+
+    assert not out
+    assert [json.loads(line)["level"] for line in err.splitlines()] == shown
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_the_urls_of_requests_are_not_logged(
+    level: str, root: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(level, "logfmt")
+    logging.getLogger("httpx").info("HTTP Request: GET https://api.test/v2/Properties")
+
+    assert root.level == getattr(logging, level.upper())
+    assert not capsys.readouterr().err
