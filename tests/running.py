@@ -95,12 +95,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(path: Path, clock: Callable[[], float] | None = None) -> AsyncIterator[Running]:
+async def running(
+    path: Path, clock: Callable[[], float] | None = None, *, lifecycle: bool = True
+) -> AsyncIterator[Running]:
     """Run the daemon in this process at a free port, until the block ends."""
     stop = asyncio.Event()
     bound: asyncio.Future[Sequence[Address]] = asyncio.get_running_loop().create_future()
     daemon = Daemon(partial(load, path), **({"clock": clock} if clock else {}))
-    serving = Serving((Address("127.0.0.1", 0),), lifecycle=True)
+    serving = Serving((Address("127.0.0.1", 0),), lifecycle=lifecycle)
     task = asyncio.create_task(daemon.run(serving, stop, bound.set_result))
     futures: set[asyncio.Future[Any]] = {task, bound}
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)

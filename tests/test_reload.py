@@ -11,6 +11,10 @@ from tests.running import Running, configuration, running, write
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
+    from exporter.config import Loaded
+
 
 def listing(*sids: str, **keys: str) -> str:
     """The accounts' part of a configuration that lists properties, each with the same further keys."""
@@ -73,6 +77,30 @@ async def test_a_bad_configuration_changes_nothing_and_says_why(tmp_path: Path) 
     stamp = "siptrunk_exporter_config_last_reload_success_timestamp_seconds"
     assert good[stamp][labels()] > bad[stamp][labels()]
     assert len(bad["siptrunk_channel_limit"]) == len(good["siptrunk_channel_limit"]) > 0
+
+
+async def test_a_token_that_goes_while_the_configuration_is_read_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=5)) as simulator:
+        path = write(tmp_path, simulator)
+        async with running(path) as exporter:
+            await exporter.ready()
+            before = exporter.daemon.config
+            (tmp_path / "other").write_text("another token")
+            path.write_text(path.read_text().replace("token_file: token", "token_file: other"))
+            load = exporter.daemon._load  # noqa: SLF001 - there is no other way to come between
+
+            def load_and_lose() -> Loaded:
+                loaded = load()
+                (tmp_path / "other").unlink()
+                return loaded
+
+            monkeypatch.setattr(exporter.daemon, "_load", load_and_lose)
+            status, text = await reload(exporter)
+            assert exporter.daemon.config is before
+    assert status == 500
+    assert f"{path}:3:5: " in text
 
 
 async def test_a_renamed_property_keeps_its_data_and_other_filters_begin_anew(tmp_path: Path) -> None:

@@ -97,10 +97,12 @@ class PropertyPoller:
             try:
                 await self.poll()
             except Exception:
-                # Nothing shown is better than what nobody keeps up any more.
-                log.exception("property withdrawn", extra={"property_sid": self.target.identity.sid})
-                self._around.snapshot.drop(self.target.identity.sid)
-                self.rhythm.ended(None, self._around.poll.interval)
+                # Data that nobody keeps up any more must not go on looking well.
+                log.exception("data withdrawn", extra={"property_sid": self.target.identity.sid})
+                error = PollError(Reason.BAD_PAYLOAD, "the data could not be published; the log has the details")
+                self._note(error, 0.0)
+                self.rhythm.ended(error, self._around.poll.interval)
+                self._publish(None)
             await self.rhythm.wait()
 
     async def poll(self) -> None:

@@ -64,6 +64,7 @@ def test_cookies_are_not_kept() -> None:
         (429, Reason.RATE_LIMITED, 3),
         (500, Reason.SERVER_ERROR, 3),
         (501, Reason.SERVER_ERROR, 1),
+        (599, Reason.SERVER_ERROR, 1),
         (502, Reason.SERVER_ERROR, 3),
         (503, Reason.SERVER_ERROR, 3),
         (504, Reason.SERVER_ERROR, 3),

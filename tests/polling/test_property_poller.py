@@ -301,3 +301,22 @@ async def test_odd_answers_are_counted_and_the_trunks_published(api: FakeApi) ->
         assert polled.trunks() == ["T1"]
         assert polled.own("payload_anomalies_total", kind="undocumented_code") == 2
         assert polled.own("payload_anomalies_total", kind="wrong_type") == 2
+
+
+@on_fake_clock
+async def test_data_that_cannot_be_published_are_withdrawn_and_the_polling_goes_on(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Polled(config()) as polled:
+        await polled.polls(1)
+        with monkeypatch.context() as patched:
+            patched.setattr(polled.snapshot.renderer, "data", lambda view: {} if view.trunks is None else 1 / 0)
+            api.give("S1", "T9", ChannelLimit=1)
+            await polled.polls(2)
+            assert polled.value("siptrunk_property_up") == 0
+            assert polled.families() == HEALTH
+            assert failures(polled) == {"bad_payload": 1}
+        await polled.polls(4)
+        assert polled.value("siptrunk_property_up") == 1
+        assert polled.trunks() == ["T9"]
+    assert "ZeroDivisionError" in caplog.text

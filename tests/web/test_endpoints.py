@@ -64,24 +64,36 @@ async def test_the_configuration_in_force_is_shown_without_its_secrets(tmp_path:
 
 
 async def test_the_page_and_the_status_tell_of_every_property_and_trust_no_text(tmp_path: Path) -> None:
-    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
-        ill, well = simulator.carrier.property_sids
+    async with Simulator(SimulatorOptions(properties=3, trunks=3)) as simulator:
+        ill, well, stale = simulator.carrier.property_sids
         simulator.fail(ill, "404")
         hostile = "<script>alert(1)</script>"
-        accounts = f"properties: [{{sid: {ill}, name: '{hostile}'}}, {{sid: {well}}}]"
+        accounts = f"properties: [{{sid: {ill}, name: '{hostile}'}}, {{sid: {well}}}, {{sid: {stale}}}]"
         path = write(tmp_path, simulator, configuration(simulator, accounts=accounts))
         async with running(path) as exporter:
             await exporter.ready()
+            simulator.fail(stale, "403")
+            await exporter.poll(stale)
             page = await exporter.http.get("/")
             status = (await exporter.http.get("/api/v1/status")).json()
     assert hostile not in page.text
     assert "&lt;script&gt;" in page.text
-    assert "1 of 2 properties up" in page.text
+    assert "1 of 3 properties up" in page.text
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     by_sid = {entry["property_sid"]: entry for entry in status["properties"]}
     assert (by_sid[ill]["up"], by_sid[ill]["trunks"], by_sid[ill]["failures"]["not_found"]) == (False, None, 1)
+    assert [by_sid[sid]["state"] for sid in (ill, well, stale)] == ["down, no data", "up", "down, last good data"]
     assert (by_sid[well]["up"], by_sid[well]["trunks"]) == (True, len(simulator.carrier.trunks(well)))
     assert by_sid[ill]["last_error"].startswith("not_found: HTTP 404 Not Found: ")
+
+
+async def test_reload_over_http_needs_its_flag(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator), lifecycle=False) as exporter,
+    ):
+        answer = await exporter.http.post("/-/reload")
+    assert (answer.status_code, answer.text) == (403, "start with --web.enable-lifecycle to reload over HTTP\n")
 
 
 async def test_reload_is_done_by_post_alone(tmp_path: Path) -> None:
