@@ -101,6 +101,14 @@ def test_wrong_usage_ends_with_2_and_says_what_was_expected(
     assert told in capsys.readouterr().err
 
 
+def test_an_interrupted_command_ends_as_shells_expect(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted(*_arguments: object, **_options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("exporter.oneshot.check", interrupted)
+    assert main(["check"]) == 130
+
+
 def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
@@ -189,5 +197,6 @@ async def test_simulate_prints_a_configuration_that_works(tmp_path: Path) -> Non
         path = tmp_path / "exporter.yaml"
         path.write_text(said.partition("An exporter.yaml for it:")[2])
         status, output, _ = await finished("once", f"--config.file={path}")
+        assert await simulator.stop() == 0
     assert status == 0
     assert len(parse(output)["siptrunk_property_up"]) == 3

@@ -177,6 +177,8 @@ def described(node: yaml.Node, *, quote: bool = True) -> str:
     # Text that swallowed the line below it, or that stands for a whole mapping, may hold a token.
     if not quote or node.start_mark.line != node.end_mark.line:
         return "text"
+    if not node.value.strip():
+        return "blank text"
     text = node.value if len(node.value) <= _QUOTED else node.value[:_QUOTED] + "…"
     return f"{_IN_QUOTES}{text!r}" if node.style in ("'", '"') and text else repr(text)
 

@@ -225,7 +225,7 @@ def _collector_paused() -> Iterator[None]:
     try:
         yield
     finally:
-        if enabled:
+        if enabled:  # pragma: no branch - nobody reads a configuration with the collector off
             gc.enable()
 
 

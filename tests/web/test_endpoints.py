@@ -23,6 +23,7 @@ async def test_ready_is_503_until_every_property_was_tried_once_while_all_else_a
             early = {
                 name: (await exporter.http.get(name)).status_code for name in ("/-/ready", "/-/healthy", "/metrics")
             }
+            assert "not polled yet" in (await exporter.http.get("/")).text
             await exporter.ready()
             assert (await exporter.http.get("/-/ready")).status_code == 200
     assert early == {"/-/ready": 503, "/-/healthy": 200, "/metrics": 200}
