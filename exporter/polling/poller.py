@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exporter.api.client import ApiClient
 from exporter.api.credentials import Credentials
@@ -16,7 +16,7 @@ from exporter.polling.discovery import Discovery
 from exporter.polling.property_poller import PropertyPoller, Surroundings, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from exporter.config import Config
     from exporter.metrics.snapshot import Snapshot
@@ -53,7 +53,7 @@ class Poller:
     def start(self) -> None:
         """Begin to poll, each property in a task of its own."""
         self._started = True
-        self._tasks[None] = asyncio.create_task(self._watch_token_files())
+        self._begin(None, self._watch_token_files())
         self._reconcile()
 
     async def stop(self) -> None:
@@ -123,7 +123,7 @@ class Poller:
             self._warn_of_overload()
             for runner in self._runners():
                 if runner not in self._tasks:
-                    self._tasks[runner] = asyncio.create_task(runner.run())
+                    self._begin(runner, runner.run())
 
     def _warn_of_overload(self) -> None:
         """Say so where the budget cannot carry even one request for each property and interval."""
@@ -159,6 +159,10 @@ class Poller:
         yield from self.discoveries.values()
         yield from self.properties.values()
 
+    def _begin(self, runner: Runner | None, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[runner] = task = asyncio.create_task(work)
+        task.add_done_callback(_cry)
+
     def _end(self, runner: Runner) -> None:
         if task := self._tasks.pop(runner, None):
             task.cancel()
@@ -171,6 +175,12 @@ class Poller:
             for runner in self._runners():
                 if runner.rhythm.rejected and runner.account_sid in changed:
                     runner.rhythm.ask()
+
+
+def _cry(task: asyncio.Task[None]) -> None:
+    """Log the end of what should never end: somebody must hear of it."""
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("a task has ended: restart the exporter and report this", exc_info=error)
 
 
 def read_credentials(config: Config, known: Mapping[str, Credentials]) -> dict[str, Credentials]:

@@ -172,3 +172,18 @@ async def test_a_budget_that_cannot_carry_one_request_for_each_property_is_warne
 
     assert len(api.asked) > 0
     assert sum("request budget is too small" in message for message in caplog.messages) == warnings
+
+
+@on_fake_clock
+async def test_a_task_that_ends_against_all_expectation_is_cried_out(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with Polled(config()) as polled:
+        await polled.polls(1)
+        monkeypatch.setattr("exporter.api.credentials.Credentials.refresh", broken)
+        await asyncio.sleep(2)
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+    assert api.asked
