@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import platform
+import re
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +16,7 @@ from exporter import __version__, demo, log, oneshot, simulator
 from exporter.config import load
 from exporter.daemon import Address, Daemon, Serving
 from exporter.errors import ConfigError
+from exporter.web.app import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +35,10 @@ def _address(text: str) -> Address:
 
 
 def _path(text: str) -> str:
-    if not text.startswith("/") or text == "/" or set(text) & set("{}?#"):
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
         raise argparse.ArgumentTypeError(f"expected a path like /metrics, not {text!r}")
+    if text in RESERVED:
+        raise argparse.ArgumentTypeError(f"{text} is another endpoint: choose a path like /metrics")
     return text
 
 
@@ -87,7 +91,13 @@ LOG_FLAGS = (
         {"dest": "log_format", "choices": ("logfmt", "json"), "metavar": "FORMAT"},
     ),
 )
-FLAGS = (*CONFIG_FLAGS, *WEB_FLAGS, *LOG_FLAGS)
+VERSION_FLAG = Flag(
+    "--version",
+    "print the version and end",
+    None,
+    {"action": "version", "version": f"siptrunk-exporter {__version__} (Python {platform.python_version()})"},
+)
+FLAGS = (*CONFIG_FLAGS, *WEB_FLAGS, *LOG_FLAGS, VERSION_FLAG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,9 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - for who started it, not for the log
+        print(error, file=sys.stderr)
     except OSError as error:
-        print(f"siptrunk-exporter: {error}", file=sys.stderr)  # noqa: T201
+        print(f"siptrunk-exporter: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 1
@@ -112,8 +122,6 @@ def parser() -> argparse.ArgumentParser:
         description="Prometheus exporter for SIP trunks: channel limits, activity, provisioning.",
         allow_abbrev=False,
     )
-    python = platform.python_version()
-    top.add_argument("--version", action="version", version=f"siptrunk-exporter {__version__} (Python {python})")
     top.set_defaults(run=_serve)
     for flag in FLAGS:
         flag.add_to(top, subcommand=False)

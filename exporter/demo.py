@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
 from exporter.config import Loaded, parse
@@ -49,7 +50,7 @@ async def run(serving: Serving) -> None:
         await daemon.run(
             serving,
             stop,
-            lambda addresses: print(greeting(addresses[0], serving.telemetry_path, simulator), flush=True),  # noqa: T201
+            lambda addresses: print(greeting(addresses[0], serving.telemetry_path, simulator), flush=True),
         )
 
 
@@ -61,6 +62,9 @@ def _load(base_url: str) -> Loaded:
 
 def greeting(address: Address, telemetry_path: str, simulator: Simulator) -> str:
     """Tell where to look and what to try."""
+    if ip_address(address.host).is_unspecified:
+        # "Every address" is none to open.
+        address = Address("127.0.0.1", address.port)
     return _GREETING.format(
         properties=OPTIONS.properties,
         url=f"http://{address}",

@@ -105,11 +105,6 @@ class Health:
         """Whether the last poll brought a complete list; None before the first has ended."""
         return None if self.last_poll is None else self.last_error is None
 
-    @property
-    def stale(self) -> bool | None:
-        """Whether there are good data but from an earlier poll than the last; None before the first has ended."""
-        return None if self.last_poll is None else self.last_success is not None and not self.up
-
 
 @dataclass(frozen=True, slots=True)
 class PropertyView:
@@ -119,6 +114,11 @@ class PropertyView:
     health: Health
     trunks: tuple[Trunk, ...] | None
     now: float
+
+    @property
+    def stale(self) -> bool | None:
+        """Whether data are shown, but from an earlier poll than the last; None before the first has ended."""
+        return None if self.health.up is None else self.trunks is not None and not self.health.up
 
     def active_trunks(self) -> int | None:
         """Count the trunks that are known to be active; None where no data are shown."""

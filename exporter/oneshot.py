@@ -29,15 +29,15 @@ async def check(path: Path, *, live: bool) -> int:
     try:
         loaded = load(path)
     except ConfigError as error:
-        print(error)  # noqa: T201 - what the command is for
+        print(error)
         return 1
     for warning in loaded.warnings:
-        print(f"{warning.place}: warning: {warning.message}")  # noqa: T201
+        print(f"{warning.place}: warning: {warning.message}")
     faults = [fault async for fault in _live_faults(loaded.config)] if live else []
     for fault in faults:
-        print(fault)  # noqa: T201
+        print(fault)
     if not faults:
-        print(f"{path}: good, {_extent(loaded.config)}")  # noqa: T201
+        print(f"{path}: good, {_extent(loaded.config)}")
     return 1 if faults else 0
 
 
@@ -79,7 +79,9 @@ async def once(path: Path, only: str | None) -> int:
     finally:
         await daemon.poller.stop()
     scrape = await daemon.scraper.scrape("", "")
-    sys.stdout.write(scrape.body.decode())
+    # As bytes: the exposition is UTF-8 whatever the locale.
+    sys.stdout.buffer.write(scrape.body)
+    sys.stdout.buffer.flush()
     failures = [
         f"account {sid}: {discovery.last_error}"
         for sid, discovery in daemon.poller.discoveries.items()
@@ -93,5 +95,5 @@ async def once(path: Path, only: str | None) -> int:
     if only and only not in daemon.poller.properties:
         failures.append(f"property {only}: neither configured nor discovered")
     for failure in failures:
-        print(failure, file=sys.stderr)  # noqa: T201
+        print(failure, file=sys.stderr)
     return 1 if failures else 0

@@ -86,7 +86,7 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # One series more for every counter, which nobody asks for.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it bare
         self._registry = registry
         self.build_info: Gauge = self._make(Gauge, "build_info")
         self.poll_interval: Gauge = self._make(Gauge, "poll_interval_seconds")

@@ -80,7 +80,7 @@ class Running:
             published.set()
             return publish(snapshot, view)
 
-        snapshot.publish = publish_and_tell  # type: ignore[method-assign]
+        snapshot.publish = publish_and_tell  # type: ignore[method-assign]  # watched
         async with asyncio.timeout(30):
             while not holds():
                 await published.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from importlib.metadata import version
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from exporter.cli import main
+from exporter.daemon import Address, Serving
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.carrier_truth import labels
 from tests.running import command, configuration, finished, parse, write
@@ -34,6 +36,31 @@ async def test_serve_is_what_it_does_without_a_command_until_it_is_told_to_stop(
                 address = (await exporter.logged("listening"))["addresses"]
                 assert (await get(address, "/-/healthy")).status_code == 200
                 assert await exporter.stop(signal.SIGTERM) == 0
+
+
+async def test_it_listens_on_every_address_given_and_has_the_metrics_where_they_are_wanted(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        path = write(tmp_path, simulator)
+        words = (f"--config.file={path}", HERE, "--web.listen-address=[::1]:0", "--web.telemetry-path=/trunks")
+        async with command(*words) as exporter:
+            addresses = (await exporter.logged("listening"))["addresses"].split()
+            answers = [(await get(each, "/trunks")).status_code for each in addresses]
+            page = (await get(addresses[0], "/")).text
+            assert (await get(addresses[0], "/metrics")).status_code == 404
+    assert [address.rpartition(":")[0] for address in addresses] == ["127.0.0.1", "[::1]"]
+    assert answers == [200, 200]
+    assert 'href="/trunks"' in page
+
+
+def test_the_demo_is_for_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Serving] = []
+
+    async def serve(serving: Serving) -> None:
+        served.append(serving)
+
+    monkeypatch.setattr("exporter.demo.run", serve)
+    assert main(["demo"]) == 0
+    assert served == [Serving((Address("127.0.0.1", 15060),))]
 
 
 async def test_a_hangup_reloads_and_a_bad_configuration_is_named_in_the_log(tmp_path: Path) -> None:
@@ -86,6 +113,8 @@ async def test_an_address_in_use_or_a_bad_configuration_ends_with_1_and_a_senten
         (["--web.listen-address", "15060"], "expected [HOST]:PORT like :15060"),
         (["--web.listen-address", "127.0.0.1:99999"], "expected [HOST]:PORT"),
         (["--web.telemetry-path", "metrics"], "expected a path like /metrics"),
+        (["--web.telemetry-path", "/-/ready"], "/-/ready is another endpoint"),
+        (["--web.telemetry-path", "//host"], "expected a path like /metrics"),
         (["--log.level", "loud"], "invalid choice: 'loud'"),
         (["serv"], "invalid choice: 'serv'"),
         (["check", "--liv"], "unrecognized arguments: --liv"),
@@ -182,8 +211,9 @@ async def test_the_demo_serves_at_least_5_properties_and_200_trunks_and_says_whe
         said = await exporter.process.stdout.readuntil(b"Stop with Ctrl-C.\n")
         assert f"http://{address}/metrics" in said.decode()
         async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http:
-            while (await http.get("/-/ready")).status_code != 200:
-                continue
+            async with asyncio.timeout(30):
+                while (await http.get("/-/ready")).status_code != 200:
+                    pass
             samples = parse((await http.get("/metrics")).text)
         assert len(samples["siptrunk_property_info"]) >= 5
         assert len(samples["siptrunk_channel_limit"]) >= 200

@@ -112,7 +112,7 @@ async def test_every_fault_has_its_own_reason_and_leaves_the_other_properties_go
     async with Simulator(options, clock) as simulator:
         *ill, well = simulator.carrier.property_sids
         for sid, fault in zip(ill, FAULTS, strict=True):
-            simulator.fail(sid, fault)  # type: ignore[arg-type]
+            simulator.fail(sid, fault)  # type: ignore[arg-type]  # a key of FAULTS
         api = "timeout: 1s, max_attempts: 1, max_concurrency: 32"
         async with running(write(tmp_path, simulator, configuration(simulator, api=api)), clock) as exporter:
             await exporter.ready()

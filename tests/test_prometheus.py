@@ -51,13 +51,11 @@ async def prometheus(folder: Path, target: str) -> AsyncIterator[httpx.AsyncClie
     try:
         line = await read_until(process.stderr, b'"Listening on"')
         address = yaml.safe_load(line)["address"]
-        drain = asyncio.create_task(process.stderr.read())
         async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http:
             yield http
     finally:
         process.terminate()
-        await process.wait()
-        await drain
+        await process.communicate()
 
 
 async def scrapes(exporter: Running, count: int) -> None:
@@ -71,7 +69,7 @@ async def scrapes(exporter: Running, count: int) -> None:
         scraped.release()
         return answer
 
-    scraper.scrape = scrape_and_tell  # type: ignore[method-assign, assignment]
+    scraper.scrape = scrape_and_tell  # type: ignore[method-assign, assignment]  # watched
     async with asyncio.timeout(60):
         for _ in range(count):
             await scraped.acquire()

@@ -51,7 +51,7 @@ class Listing(Generic[Record]):
             raise self._redacted(error) from None
         except Exception:  # noqa: BLE001 - it is logged, but not before what it says was redacted
             trace = self._query.credentials.redact(traceback.format_exc())
-            log.error("an answer could not be handled: %s", trace, extra={"path": self._query.path})  # noqa: TRY400
+            log.error("an answer could not be handled: %s", trace, extra={"path": self._query.path})  # noqa: TRY400 - likewise
             raise PollError(Reason.BAD_PAYLOAD, "the answer could not be handled; the log has the details") from None
 
     async def _walk(self, client: ApiClient, longest: float, *, suspect: bool) -> Walked[Record]:
@@ -81,8 +81,9 @@ class Listing(Generic[Record]):
             raise self._redacted(error) from None
 
     def _redacted(self, error: PollError) -> PollError:
-        """Give the error without the token, which a server may quote anywhere, and no longer than people read."""
-        detail = self._query.credentials.redact(error.detail)[:DETAIL_LENGTH]
+        """Give the error as one short line of text, without the token, which a server may quote anywhere."""
+        line = " ".join(self._query.credentials.redact(error.detail).split())
+        detail = "".join(char if char.isprintable() else "\ufffd" for char in line[:DETAIL_LENGTH])
         return PollError(error.reason, detail, transient=error.transient, retry_after=error.retry_after)
 
     async def _fetch_page(

@@ -47,7 +47,7 @@ class Reader(Generic[Record]):
     def __init__(self, record: type[Record], list_key: str, envelope: type[_TrunkList | _ProjectList]) -> None:
         self._record = record
         self._list_key = list_key
-        self._decode = msgspec.json.Decoder(list[record] | envelope).decode  # type: ignore[valid-type]
+        self._decode = msgspec.json.Decoder(list[record] | envelope).decode  # type: ignore[valid-type]  # made at run time
 
     def read(self, body: bytes) -> Page[Record]:
         """Turn the body of one answer into a page.

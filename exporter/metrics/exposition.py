@@ -65,20 +65,20 @@ class Renderer:
     def __init__(self, metrics: Metrics) -> None:
         self.excluded = frozenset(metrics.exclude)
         per_trunk = trunk_families(metrics.info_labels) if metrics.detail == "trunk" else ()
-        self._data = self._published((*per_trunk, *PROPERTY_DATA_FAMILIES))
-        self._health = self._published(PROPERTY_HEALTH_FAMILIES)
-        self.families = (*self._data, *self._health)
+        self.data_families = self._published((*per_trunk, *PROPERTY_DATA_FAMILIES))
+        self.health_families = self._published(PROPERTY_HEALTH_FAMILIES)
+        self.families = (*self.data_families, *self.health_families)
 
     def _published(self, families: Iterable[Family]) -> tuple[Family, ...]:
         return tuple(family for family in families if family.name not in self.excluded)
 
     def data(self, view: PropertyView) -> Segments:
         """Render what the last good list says."""
-        return {family.name: render(family, view) for family in self._data}
+        return {family.name: render(family, view) for family in self.data_families}
 
     def health(self, view: PropertyView) -> Segments:
         """Render how the polling goes."""
-        return {family.name: render(family, view) for family in self._health}
+        return {family.name: render(family, view) for family in self.health_families}
 
 
 def join(

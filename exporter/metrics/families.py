@@ -218,8 +218,8 @@ PROPERTY_HEALTH_FAMILIES: tuple[PropertyFamily, ...] = (
     PropertyFamily(
         "siptrunk_property_stale",
         "gauge",
-        "Whether the property's last good data are older than its last poll; shown until stale_after has passed.",
-        samples=_value(lambda view, _now: view.health.stale),
+        "Whether the data served are older than the last poll: they stay until stale_after has passed.",
+        samples=_value(lambda view, _now: view.stale),
     ),
     PropertyFamily(
         "siptrunk_property_last_poll_timestamp_seconds",

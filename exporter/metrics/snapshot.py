@@ -21,11 +21,12 @@ class Shown:
 
 
 class Snapshot:
-    """All properties as they are served; `version` grows with every change."""
+    """All properties as they are served; `version` grows with every change, `data_version` where data change."""
 
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
         self.version = 0
+        self.data_version = 0
         self.properties: dict[str, Shown] = {}
 
     def publish(self, view: PropertyView) -> Shown:
@@ -35,6 +36,7 @@ class Snapshot:
             data, true_until = before.data, before.true_until
         else:
             data, true_until = self.renderer.data(view), _true_until(view)
+            self.data_version += 1
         shown = Shown(view, data, data | self.renderer.health(view), true_until)
         self.properties[view.identity.sid] = shown
         self.version += 1
@@ -44,6 +46,7 @@ class Snapshot:
         """Serve nothing of a property any more."""
         if self.properties.pop(sid, None):
             self.version += 1
+            self.data_version += 1
 
     def render_with(self, renderer: Renderer) -> None:
         """Render all anew, as another configuration wants it."""
@@ -55,6 +58,7 @@ class Snapshot:
             fresh.publish(view)
         self.properties = fresh.properties
         self.version += 1
+        self.data_version += 1
 
 
 def _true_until(view: PropertyView) -> float:

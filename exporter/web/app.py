@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from exporter.errors import ConfigError
-from exporter.web.status import CONTENT_SECURITY_POLICY, Status, page, status_of
+from exporter.web.status import CONTENT_SECURITY_POLICY, LINKS, Status, page, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from exporter.metrics.scrape import Scraper
     from exporter.metrics.snapshot import Snapshot
     from exporter.polling.poller import Poller
+
+
+RESERVED = ("/", "/-/reload", *LINKS)
+"""The paths that the metrics cannot have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,6 @@ class Endpoints:
                 web.get("/config", self._config),
                 web.get("/api/v1/status", self._status),
                 web.post("/-/reload", self._reload),
-                web.put("/-/reload", self._reload),
             ]
         )
         app.on_response_prepare.append(_harden)
@@ -51,8 +54,8 @@ class Endpoints:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         scrape = await self.scraper.scrape(
-            request.headers.get("Accept", ""),
-            request.headers.get("Accept-Encoding", ""),
+            ",".join(request.headers.getall("Accept", [])),
+            ",".join(request.headers.getall("Accept-Encoding", [])),
             request.query.getall("name[]", []),
         )
         headers = {"Content-Type": scrape.content_type, "Vary": "Accept, Accept-Encoding"}

@@ -22,7 +22,8 @@ _STYLE = """
 body { margin: 2rem auto; padding: 0 1rem; max-width: 70rem; }
 nav a { margin-right: 1.2rem; }
 table { border-collapse: collapse; width: 100%; margin-top: 1rem; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; vertical-align: top;
+  overflow-wrap: anywhere; }
 td.number, th.number { text-align: right; } small { font-weight: normal; }
 .up { color: #187a36; } .down, .stale { color: #c0341d; font-weight: 600; }
 @media (prefers-color-scheme: dark) { .up { color: #56c978; } .down, .stale { color: #ff8a70; } }
@@ -32,6 +33,8 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode(
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+LINKS = ("/config", "/api/v1/status", "/-/healthy", "/-/ready")
 
 _COLUMNS = (
     ("Property", ""),
@@ -61,10 +64,11 @@ def status_of(poller: Poller, views: Iterable[PropertyView], now: float) -> Stat
         {"account_sid": sid, "tried": discovery.tried, "error": discovery.last_error}
         for sid, discovery in poller.discoveries.items()
     ]
-    return Status(__version__, poller.ready, now, discoveries, [_property(view) for view in views])
+    return Status(__version__, poller.ready, now, discoveries, [entry_of(view) for view in views])
 
 
-def _property(view: PropertyView) -> dict[str, Any]:
+def entry_of(view: PropertyView) -> dict[str, Any]:
+    """Give what is told of one property."""
     health, trunks = view.health, view.trunks
     return {
         "property_sid": view.identity.sid,
@@ -72,7 +76,7 @@ def _property(view: PropertyView) -> dict[str, Any]:
         "name": view.identity.name,
         "state": _state(view),
         "up": health.up,
-        "stale": health.stale,
+        "stale": view.stale,
         "polls": health.polls,
         "failures": dict(health.failures),
         "last_poll": health.last_poll,
@@ -98,7 +102,7 @@ def _state(view: PropertyView) -> str:
 
 def page(status: Status, telemetry_path: str) -> str:
     """Render the status as a page; every string in it is taken for hostile."""
-    links = [telemetry_path, "/config", "/api/v1/status", "/-/healthy", "/-/ready"]
+    links = [telemetry_path, *LINKS]
     navigation = "".join(f'<a href="{escape(link)}">{escape(link)}</a>' for link in links)
     head = "".join(f'<th scope="col" class="{kind}">{name}</th>' for name, kind in _COLUMNS)
     rows = "".join(_row(entry, status.now) for entry in status.properties)
@@ -126,14 +130,14 @@ def _row(entry: dict[str, Any], now: float) -> str:
     state = {True: "up", False: "down", None: ""}[entry["up"]]
     name = escape(entry["name"]) or "—"
     cells = [
-        f'<th scope="row">{name}<br><small>{escape(entry["property_sid"])}</small></th>',
+        f'<th scope="row"><bdi>{name}</bdi><br><small>{escape(entry["property_sid"])}</small></th>',
         f'<td class="{state}">{escape(entry["state"])}</td>',
         *(
             f'<td class="number">{_number(entry[key])}</td>'
             for key in ("trunks", "active_trunks", "active_channel_limit")
         ),
         f"<td>{_age(entry['last_success'], now)}</td>",
-        f"<td>{escape(entry['last_error'] or '')}</td>",
+        f"<td><bdi>{escape(entry['last_error'] or '')}</bdi></td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+import threading
 import zlib
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from tests.metrics.builders import FAILING, NOW, trunk, view
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+Compressions = list[tuple[int, threading.Thread]]
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8; escaping="
@@ -62,17 +65,18 @@ def families_in(text: str) -> list[str]:
 
 
 @pytest.fixture
-def compressions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Give the sizes of what was compressed."""
-    sizes = []
+def compressions(monkeypatch: pytest.MonkeyPatch) -> Compressions:
+    """Give the sizes of the data that were compressed, and the thread of each."""
+    compressed: Compressions = []
+    then = Packed.then
 
-    class Counting(Packed):
-        def __init__(self, text: bytes) -> None:
-            sizes.append(len(text))
-            super().__init__(text)
+    def counting(self: Packed, text: bytes) -> Packed:
+        if b"# TYPE siptrunk_info " in text:
+            compressed.append((len(text), threading.current_thread()))
+        return then(self, text)
 
-    monkeypatch.setattr(scrape, "Packed", Counting)
-    return sizes
+    monkeypatch.setattr(Packed, "then", counting)
+    return compressed
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,11 @@ def compressions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         (PROMETHEUS_3.format("underscores"), OPENMETRICS + "underscores"),
         (PROMETHEUS_3.format("dots"), OPENMETRICS + "underscores"),
         (PROTOBUF + PROMETHEUS_3.format("values"), OPENMETRICS + "underscores"),
+        ("application/openmetrics-text;q=0,text/plain", TEXT),
+        ("text/plain;q=0.9,application/openmetrics-text;q=0.1", TEXT),
+        ("text/plain;q=0.1,application/openmetrics-text;version=1.0.0;q=0.9", OPENMETRICS + "underscores"),
+        ("APPLICATION/OPENMETRICS-TEXT;version=99.1", OPENMETRICS + "underscores"),
+        ("application/openmetrics-text;q=much", TEXT),
         ("text/plain;version=", TEXT),
         ("text/plain;version=nonsense", TEXT),
         ("application/openmetrics-text;version=1.x", TEXT),
@@ -123,6 +132,8 @@ async def test_the_format_is_the_one_that_accept_asks_for(accept: str, content_t
         ("gzip, deflate", True),
         ("br, GZIP;q=0.5", True),
         ("gzip;q=0", False),
+        ("GZIP ; Q=0, br", False),
+        ("identity;q=1, gzip;q=0.000", False),
     ],
 )
 async def test_gzip_is_sent_just_to_those_who_take_it(accept_encoding: str, compressed: bool) -> None:  # noqa: FBT001 - a parameter of the test
@@ -149,7 +160,7 @@ async def test_what_is_compressed_is_one_gzip_member_of_the_same_text(
     assert expected == gzip.decompress(body)
 
 
-async def test_the_data_are_compressed_once_for_each_version_and_kind_of_header(compressions: list[int]) -> None:
+async def test_the_data_are_compressed_once_for_each_version_and_kind_of_header(compressions: Compressions) -> None:
     served = Served()
     for accept in ("", "text/plain;version=1.0.0", PROMETHEUS_2, "", PROMETHEUS_2):
         served.telemetry.count_request("sip_trunks", "200", 0.1)
@@ -159,25 +170,57 @@ async def test_the_data_are_compressed_once_for_each_version_and_kind_of_header(
     assert len(compressions) == 2
 
 
-async def test_data_that_have_changed_are_compressed_again(compressions: list[int]) -> None:
+async def test_data_are_compressed_again_when_they_have_changed_and_not_when_only_the_health_has(
+    compressions: Compressions,
+) -> None:
     served = Served()
-    for changed in (view(trunk("T9")), view(trunk("T9"), health=FAILING)):
+    changed = view(trunk("T9")), view(trunk("T9"), health=FAILING), view(trunk("T9"))
+    for each in changed:
         await served.scraper.scrape("", "gzip")
-        served.snapshot.publish(changed)
-    body = (await served.scraper.scrape("", "gzip")).body
+        served.snapshot.publish(each)
+        body = (await served.scraper.scrape("", "gzip")).body
+        assert (await served.text()).encode() == gzip.decompress(body)
 
-    assert (await served.text()).encode() == gzip.decompress(body)
-    assert len(compressions) == 3
+    assert len(compressions) == 2
 
 
-async def test_scrapes_at_the_same_time_share_one_compression_of_a_large_body(compressions: list[int]) -> None:
+async def test_scrapes_at_the_same_time_share_one_compression_of_a_large_body_beside_the_loop(
+    compressions: Compressions,
+) -> None:
     served = Served(trunks=2000)
     answers = await asyncio.gather(*(served.scraper.scrape("", "gzip") for _ in range(5)))
     expected = (await served.text()).encode()
 
     assert [expected] * 5 == [gzip.decompress(answer.body) for answer in answers]
-    assert len(compressions) == 1
-    assert compressions[0] >= scrape.LARGE
+    ((size, thread),) = compressions
+    assert size >= scrape.LARGE
+    assert thread is not threading.main_thread()
+
+
+async def test_data_that_change_while_they_are_compressed_are_in_the_next_scrape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served = Served(trunks=2000)
+    under_way, changed = asyncio.Event(), threading.Event()
+    loop, then = asyncio.get_running_loop(), Packed.then
+
+    def slow(self: Packed, text: bytes) -> Packed:
+        if len(text) >= scrape.LARGE:
+            loop.call_soon_threadsafe(under_way.set)
+            changed.wait(30)
+        return then(self, text)
+
+    monkeypatch.setattr(Packed, "then", slow)
+    before = (await served.text()).encode()
+    first = asyncio.create_task(served.scraper.scrape("", "gzip"))
+    await under_way.wait()
+    served.snapshot.publish(view(*(trunk(f"U{number}") for number in range(9000))))
+    second = asyncio.create_task(served.scraper.scrape("", "gzip"))
+    changed.set()
+    after = (await served.text()).encode()
+
+    assert before == gzip.decompress((await first).body)
+    assert after == gzip.decompress((await second).body)
 
 
 EVERY_FAMILY = [family.name for family in (*FAMILIES, *EXPORTER_FAMILIES)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 from typing import TYPE_CHECKING
 
@@ -7,11 +8,16 @@ import pytest
 import yaml
 
 from exporter.config import parse
+from exporter.model import Health, Identity, PropertyView
 from exporter.simulator import Simulator, SimulatorOptions
+from exporter.web.status import Status, entry_of, page
 from tests.running import configuration, running, write
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+NOW = 1_790_000_000.0
 
 
 async def test_ready_is_503_until_every_property_was_tried_once_while_all_else_answers(tmp_path: Path) -> None:
@@ -51,6 +57,78 @@ async def test_each_format_is_had_by_its_accept_header_and_packed_by_its_encodin
                 assert text.count("siptrunk_active{") > 0
                 assert text.endswith(last)
                 assert "siptrunk_info" not in text
+
+
+async def test_the_process_and_the_python_that_runs_it_have_their_metrics(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        samples = await it.samples()
+    assert {"process_resident_memory_bytes", "process_cpu_seconds_total", "python_info"} <= samples.keys()
+    assert "python_gc_collections_total" in samples
+
+
+async def test_what_the_api_says_cannot_harm_the_page_or_the_other_properties(tmp_path: Path) -> None:
+    """The carrier's message holds markup, a line's end and what cannot be UTF-8."""
+    message = r'{"ResponseStatus": {"ErrorCode": "x", "Message": "<b>one</b>\ntwo \ud800"}}'
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 400 No\r\nContent-Length: {len(message)}\r\n\r\n{message}".encode())
+        await writer.drain()
+        writer.close()
+
+    (tmp_path / "token").write_text("made up")
+    path = tmp_path / "exporter.yaml"
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        path.write_text(
+            f"api: {{base_url: http://127.0.0.1:{port}}}\naccounts:\n- account_sid: A1\n  token_file: token\n"
+            "  discover: {}\n  properties: [{sid: S1}]\n"
+        )
+        async with running(path) as exporter:
+            await exporter.ready()
+            page = await exporter.http.get("/")
+            status = (await exporter.http.get("/api/v1/status")).json()
+    said = "bad_request: HTTP 400 Bad Request: x: <b>one</b> two \ufffd"
+    assert [status["properties"][0]["last_error"], status["discoveries"][0]["error"]] == [said, said]
+    assert page.status_code == 200
+    assert page.text.count("&lt;b&gt;one&lt;/b&gt; two \ufffd") == 2
+    assert "<b>" not in page.text
+
+
+async def test_the_status_says_what_the_metrics_say(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=30)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        samples = await it.samples()
+        status = (await it.http.get("/api/v1/status")).json()
+    (told,) = status["properties"]
+
+    def metric(name: str) -> float:
+        (value,) = samples[f"siptrunk_property_{name}"].values()
+        return value
+
+    assert status["ready"] is True
+    assert told["trunks"] == len(samples["siptrunk_info"])
+    assert told["active_trunks"] == metric("active_trunks")
+    assert told["active_channel_limit"] == metric("active_channel_limit")
+    assert told["last_poll"] == metric("last_poll_timestamp_seconds")
+    assert told["last_success"] == metric("last_success_timestamp_seconds")
+    assert told["last_duration_seconds"] == metric("last_poll_duration_seconds")
+    assert told["polls"] == metric("polls_total")
+
+
+@pytest.mark.parametrize(("age", "told"), [(0.2, "0 s ago"), (75, "75 s ago"), (-5, "0 s ago")])
+def test_the_page_tells_how_old_the_last_success_is(age: float, told: str) -> None:
+    identity, health = Identity("S1", "A1", "Perth"), Health(1, {}, NOW, 1.0, None, NOW)
+    entry = entry_of(PropertyView(identity, health, (), NOW))
+    assert f">{told}</time>" in page(
+        Status("1", ready=True, now=NOW + age, discoveries=[], properties=[entry]), "/metrics"
+    )
 
 
 async def test_the_configuration_in_force_is_shown_without_its_secrets(tmp_path: Path) -> None:
@@ -103,6 +181,7 @@ async def test_reload_is_done_by_post_alone(tmp_path: Path) -> None:
         running(write(tmp_path, simulator)) as it,
     ):
         assert (await it.http.get("/-/reload")).status_code == 405
+        assert (await it.http.put("/-/reload")).status_code == 405
         assert (await it.http.post("/-/reload")).status_code == 200
 
 
