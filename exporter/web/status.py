@@ -21,9 +21,10 @@ _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
 body { margin: 2rem auto; padding: 0 1rem; max-width: 70rem; }
 nav a { margin-right: 1.2rem; }
-table { border-collapse: collapse; width: 100%; margin-top: 1rem; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; vertical-align: top;
-  overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; margin-top: 1rem; table-layout: fixed; }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
+th:first-child, th:last-child { width: 26%; } .number + :not(.number) { padding-left: 1rem; }
+bdi { display: block; max-height: 6em; overflow: hidden; overflow-wrap: anywhere; } small { font-size: 75%; }
 td.number, th.number { text-align: right; } small { font-weight: normal; }
 .up { color: #187a36; } .down, .stale { color: #c0341d; font-weight: 600; }
 @media (prefers-color-scheme: dark) { .up { color: #56c978; } .down, .stale { color: #ff8a70; } }
@@ -130,7 +131,7 @@ def _row(entry: dict[str, Any], now: float) -> str:
     state = {True: "up", False: "down", None: ""}[entry["up"]]
     name = escape(entry["name"]) or "—"
     cells = [
-        f'<th scope="row"><bdi>{name}</bdi><br><small>{escape(entry["property_sid"])}</small></th>',
+        f'<th scope="row"><bdi>{name}</bdi><small>{escape(entry["property_sid"])}</small></th>',
         f'<td class="{state}">{escape(entry["state"])}</td>',
         *(
             f'<td class="number">{_number(entry[key])}</td>'

@@ -84,7 +84,7 @@ class FakeApi:
         ended: list[Result] = []
 
         async def main() -> None:
-            settings = replace(Api(base_url=BASE_URL, requests_per_second=0), **api)  # type: ignore[arg-type]
+            settings = replace(Api(base_url=BASE_URL, requests_per_second=0), **api)  # type: ignore[arg-type]  # any setting
             client = ApiClient(settings, self.telemetry)
             clock = SimpleNamespace(time=fake_clock.unix_time)
             with patch("exporter.api.client.time", clock), respx.mock(using="httpx") as router:

@@ -70,13 +70,13 @@ def main() -> None:
     }
     scrape("gzip")
     runs = [{name: seconds(do) for name, do in candidates.items()} for _ in range(PAIRS)]
-    print(f"{PROPERTIES} properties of {TRUNKS_EACH} trunks, CPU, median of {PAIRS} runs in turn\n")  # noqa: T201
-    print("| what | ms | to prometheus_client |\n| --- | --- | --- |")  # noqa: T201
+    print(f"{PROPERTIES} properties of {TRUNKS_EACH} trunks, CPU, median of {PAIRS} runs in turn\n")
+    print("| what | ms | to prometheus_client |\n| --- | --- | --- |")
     base = next(iter(candidates))
     for name in candidates:
         took = statistics.median(run[name] for run in runs)
         ratio = statistics.median(run[name] / run[base] for run in runs)
-        print(f"| {name} | {took * 1000:.2f} | {ratio:.5f} |")  # noqa: T201
+        print(f"| {name} | {took * 1000:.2f} | {ratio:.5f} |")
     loop.close()
 
 
