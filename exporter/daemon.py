@@ -14,18 +14,16 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from exporter import __version__
 from exporter.config import Config, Loaded, render
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError
 from exporter.metrics.exposition import Renderer
 from exporter.metrics.scrape import Scraper
 from exporter.metrics.snapshot import Snapshot
-from exporter.polling.poller import Poller, read_credentials
+from exporter.polling.poller import Poller
 from exporter.telemetry import Telemetry
 from exporter.web.app import Endpoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from exporter.api.credentials import Credentials
 
 log = logging.getLogger(__name__)
 
@@ -84,20 +82,22 @@ class Daemon:
         )
 
     async def reload(self) -> None:
-        """Take the configuration anew, whole or not at all; raises `ConfigError` where the old one stays."""
+        """Take the configuration anew, whole or not at all.
+
+        Raises `ConfigError` or `OSError` where the old one stays.
+        """
         async with self._reloading:
             try:
                 # A large file takes a while to read, and scrapes should not wait for it.
                 config = _announced(await asyncio.to_thread(self._load))
-                credentials = _credentials(config, self.poller)
-            except ConfigError as error:
+                await self.poller.configure(config)
+            except (ConfigError, OSError) as error:
                 self.telemetry.loaded(None, self.config.poll.interval)
                 log.error("configuration not reloaded, the old one stays: %s", error)  # noqa: TRY400 - no crash
                 raise
             if config.metrics != self.config.metrics:
                 self.snapshot.render_with(Renderer(config.metrics))
             self.config = config
-            await self.poller.configure(config, credentials)
             self.telemetry.loaded(self._clock(), config.poll.interval)
             log.info("configuration reloaded")
 
@@ -140,7 +140,7 @@ class Daemon:
     async def _reload_quietly(self) -> None:
         try:
             await self.reload()
-        except ConfigError:
+        except (ConfigError, OSError):
             # It is in the log and in the metrics, which is where a signal's sender looks.
             return
 
@@ -149,11 +149,3 @@ def _announced(loaded: Loaded) -> Config:
     for warning in loaded.warnings:
         log.warning("%s", warning)
     return loaded.config
-
-
-def _credentials(config: Config, poller: Poller) -> dict[str, Credentials]:
-    """Read the tokens of a new configuration before anything of the old one is touched."""
-    try:
-        return read_credentials(config, poller.credentials)
-    except (OSError, ValueError) as error:
-        raise ConfigError([Fault(config.accounts[0].place, str(error))]) from None

@@ -193,3 +193,22 @@ async def test_another_api_is_another_world(tmp_path: Path) -> None:
             await exporter.until(lambda: exporter.daemon.poller.properties[sid].health.up is True)
             samples = await exporter.samples()
         assert {dict(key)["property_sid"] for key in samples["siptrunk_info"]} == {sid}
+
+
+async def test_certificates_that_cannot_be_read_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=5)) as simulator:
+        path = write(tmp_path, simulator)
+        async with running(path) as exporter:
+            await exporter.ready()
+            before = exporter.daemon.config
+            path.write_text(configuration(simulator, api="timeout: 9s", metrics="detail: property"))
+            with monkeypatch.context() as patched:
+                patched.setenv("SSL_CERT_FILE", str(tmp_path / "gone"))
+                status, text = await reload(exporter)
+            samples = await exporter.samples()
+            assert exporter.daemon.config is before
+            assert exporter.daemon.poller.ready
+    assert status == 500
+    assert "the old configuration stays" in text
+    assert samples["siptrunk_exporter_config_last_reload_successful"][labels()] == 0
+    assert "siptrunk_channel_limit" in samples

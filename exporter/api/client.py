@@ -8,6 +8,7 @@ import json
 import random
 import time
 from dataclasses import dataclass
+from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -69,14 +70,18 @@ class ApiClient:
         self._budget = Budget(api.max_concurrency, api.requests_per_second)
         self._transport = Transport(api.base_url, api.timeout)
 
-    async def configure(self, api: Api) -> None:
-        """Send all further requests as `api` has it; those in flight end as they began."""
-        old, self.api = self.api, api
-        if (old.max_concurrency, old.requests_per_second) != (api.max_concurrency, api.requests_per_second):
-            self._budget = Budget(api.max_concurrency, api.requests_per_second)
-        if (old.base_url, old.timeout) != (api.base_url, api.timeout):
+    def configure(self, api: Api) -> Transport | None:
+        """Send all further requests as `api` has it; those in flight end as they began.
+
+        Gives the transport that is no longer used, for the caller to retire, where there is another now. Raises
+        `OSError` where the certificates that TLS trusts cannot be read; then all stays as it was.
+        """
+        retired = None
+        if (self.api.base_url, self.api.timeout) != (api.base_url, api.timeout):
             retired, self._transport = self._transport, Transport(api.base_url, api.timeout)
-            await retired.retire()
+        self.api = api
+        self._budget.configure(api.max_concurrency, api.requests_per_second)
+        return retired
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -85,20 +90,21 @@ class ApiClient:
     async def ask(self, query: Query, validators: Validators | None = None, *, suspect: bool = False) -> Answer:
         """Send one request, again as often as is sensible, and give its good answer.
 
-        `suspect` marks one that is likely to fail, so that the others need not wait for it.
+        `suspect` marks one that is likely to hang, so that the others need not wait for it.
         Raises `PollError` with the reason of the last try.
         """
         spent: list[float] = []
         attempt = 1
         while True:
             try:
-                body, received = await self._attempt(query, validators, spent, suspect=suspect or attempt > 1)
+                body, received = await self._attempt(query, validators, spent, suspect=suspect)
                 return Answer(body, received, sum(spent))
             except PollError as error:
                 wait = wait_before_retry(error, attempt, self.api.max_attempts)
                 if wait is None:
                     raise
                 self._telemetry.api_retries.labels(error.reason).inc()
+                suspect = suspect or error.reason is Reason.TIMEOUT
             await asyncio.sleep(wait)
             spent.append(wait)
             attempt += 1
@@ -176,7 +182,9 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _seconds_until(date: str) -> float:
-    return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+    moment = email.utils.parsedate_to_datetime(date)
+    # HTTP's dates are UTC, also in the old form that does not say so.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
 
 
 def wait_before_retry(error: PollError, attempt: int, max_attempts: int) -> float | None:

@@ -23,6 +23,8 @@ class Credentials:
         self.source = source
         self._seen = self._fingerprint()
         self._token = source.read()
+        self.version = object()
+        """Another one for every token, so that a poll can tell whether it was made with the latest."""
 
     @property
     def authorization(self) -> str:
@@ -43,8 +45,11 @@ class Credentials:
         except (OSError, ValueError) as error:
             log.warning("token not read again, the old one stays: %s", error, extra={"account_sid": self.account_sid})
             return False
-        changed, self._token = token != self._token, token
-        return changed
+        if token == self._token:
+            return False
+        self._token = token
+        self.version = object()
+        return True
 
     def redact(self, text: str) -> str:
         """Blank the token, plain or as the header carries it, in a text that came from outside."""

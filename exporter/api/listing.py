@@ -7,7 +7,7 @@ import logging
 import traceback
 from typing import TYPE_CHECKING, Generic
 
-from exporter.api.client import ApiClient, Query, Validators
+from exporter.api.client import Answer, ApiClient, Query, Validators
 from exporter.api.pagination import Walked, walk
 from exporter.api.payload import PROJECTS, TRUNKS, Page, Reader, Record
 from exporter.errors import PollError, Reason
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LONGEST_WALK = 600.0
+"""Most seconds of the server's time that one walk may take, retries included."""
+LARGEST_WALK = 128 * 2**20
+"""Most bytes of all pages of one walk: 100,000 trunks with long names fit."""
 DETAIL_LENGTH = 500
 """Most characters that are told of what went wrong."""
 LARGE = 2**18
@@ -39,14 +43,14 @@ class Listing(Generic[Record]):
         self._query = query
         self._pages: dict[tuple[int, int], tuple[Validators, Page[Record]]] = {}
 
-    async def fetch(self, client: ApiClient, longest: float, *, suspect: bool = False) -> Walked[Record]:
-        """Walk through the list with at most `longest` seconds of the server's time.
+    async def fetch(self, client: ApiClient, *, suspect: bool = False) -> Walked[Record]:
+        """Walk through the list.
 
         Raises `PollError`, and nothing else, with whatever kept the walk from being complete: one answer that
         nobody thought of must not end the polling.
         """
         try:
-            return await self._walk(client, longest, suspect=suspect)
+            return await self._walk(client, suspect=suspect)
         except PollError as error:
             raise self._redacted(error) from None
         except Exception:  # noqa: BLE001 - it is logged, but not before what it says was redacted
@@ -54,19 +58,22 @@ class Listing(Generic[Record]):
             log.error("an answer could not be handled: %s", trace, extra={"path": self._query.path})  # noqa: TRY400 - likewise
             raise PollError(Reason.BAD_PAYLOAD, "the answer could not be handled; the log has the details") from None
 
-    async def _walk(self, client: ApiClient, longest: float, *, suspect: bool) -> Walked[Record]:
-        spent = 0.0
+    async def _walk(self, client: ApiClient, *, suspect: bool) -> Walked[Record]:
+        spent, size = 0.0, 0
         used: set[tuple[int, int]] = set()
         # A reload must not change it under the walk: whether pages can overlap depends on it.
         count = client.api.page_size
 
         async def page(skip: int) -> Page[Record]:
-            nonlocal spent
+            nonlocal spent, size
             used.add((skip, count))
-            seconds, fetched = await self._fetch_page(client, skip, count, suspect=suspect)
-            spent += seconds
-            if spent > longest:
-                raise PollError(Reason.TIMEOUT, f"the walk through the pages took longer than {longest:g} s")
+            answer, fetched = await self._fetch_page(client, skip, count, suspect=suspect)
+            spent += answer.seconds
+            size += len(answer.body or b"")
+            if spent > LONGEST_WALK:
+                raise PollError(Reason.TIMEOUT, f"the walk through the pages took longer than {LONGEST_WALK:g} s")
+            if size > LARGEST_WALK:
+                raise PollError(Reason.TOO_LARGE, f"the pages are larger than {LARGEST_WALK} bytes together")
             return fetched
 
         walked = await walk(page)
@@ -88,15 +95,15 @@ class Listing(Generic[Record]):
 
     async def _fetch_page(
         self, client: ApiClient, skip: int, count: int, *, suspect: bool
-    ) -> tuple[float, Page[Record]]:
+    ) -> tuple[Answer, Page[Record]]:
         validators, kept = self._pages.get((skip, count), (None, None))
         answer = await client.ask(self._page_query(skip, count), validators, suspect=suspect)
         if answer.body is None and kept is not None:
-            return answer.seconds, kept
+            return answer, kept
         page = await self._read(answer.body or b"")
         if answer.validators != Validators():
             self._pages[skip, count] = answer.validators, page
-        return answer.seconds, page
+        return answer, page
 
     async def _read(self, body: bytes) -> Page[Record]:
         # A huge answer with something odd in it takes seconds, which the other properties should not wait for.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 MAX_WALKS = 3
-MAX_RECORDS = 1_000_000
+MAX_RECORDS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,11 @@ class _Walk(Generic[Record]):
     async def _page(self, skip: int) -> Page[Record]:
         page = await self.fetch(skip)
         self.anomalies.update(page.anomalies)
-        if self.longest_page and page.total != self.total:
-            raise _MovedError(f"TotalCount went from {self.total} to {page.total}")
+        total = self.total if page.total is None else page.total
+        if self.longest_page and self.total not in (None, total):
+            raise _MovedError(f"TotalCount went from {self.total} to {total}")
         self.longest_page = max(self.longest_page, len(page.records))
-        self.total = page.total
+        self.total = total
         return page
 
     def _add(self, records: Sequence[Record]) -> None:

@@ -17,6 +17,10 @@ from exporter.errors import Anomaly, PollError, Reason
 from exporter.model import UNREADABLE, Count, Project, Trunk
 
 Record = TypeVar("Record", bound=Trunk | Project)
+Item = TypeVar("Item")
+
+MAX_PAGE = 10_000
+"""Most records of one page: ten times what can be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +56,17 @@ class Reader(Generic[Record]):
     def read(self, body: bytes) -> Page[Record]:
         """Turn the body of one answer into a page.
 
-        Raises `PollError` (bad_payload) for what is not JSON, is neither of the two shapes, or holds a record
-        without a Sid: such a list cannot be known to be whole.
+        Raises `PollError`: too_large for more than `MAX_PAGE` records, bad_payload for what is not JSON, is neither of
+        the two shapes, or holds a record without a Sid: such a list cannot be known to be whole.
         """
         try:
             answer = self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._read_patiently(body)
         if isinstance(answer, list):
-            return Page(tuple(answer), None)
+            return Page(_bounded(answer), None)
         _refuse_error(answer.status)
-        return Page(tuple(answer.items), answer.total)
+        return Page(_bounded(answer.items), answer.total)
 
     def _read_patiently(self, body: bytes) -> Page[Record]:
         anomalies: list[Anomaly] = []
@@ -76,7 +80,7 @@ class Reader(Generic[Record]):
             answer = answer[self._list_key]
         elif not isinstance(answer, list):
             raise PollError(Reason.BAD_PAYLOAD, f"expected a list or an object, not {_kind(answer)}")
-        records = tuple(self._read_record(item, index, anomalies) for index, item in enumerate(answer))
+        records = tuple(self._read_record(item, index, anomalies) for index, item in enumerate(_bounded(answer)))
         return Page(records, total, tuple(anomalies))
 
     def _read_record(self, item: object, index: int, anomalies: list[Anomaly]) -> Record:
@@ -93,6 +97,12 @@ class Reader(Generic[Record]):
                     raise PollError(Reason.BAD_PAYLOAD, detail) from None
                 values[field.name] = _instead(field.name, value, anomalies)
         return self._record(**values)
+
+
+def _bounded(items: list[Item]) -> tuple[Item, ...]:
+    if len(items) > MAX_PAGE:
+        raise PollError(Reason.TOO_LARGE, f"a page holds {len(items)} records, and more than {MAX_PAGE} are not read")
+    return tuple(items)
 
 
 def _instead(field: str, value: object, anomalies: list[Anomaly]) -> int | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+import httpx
 import yaml
 
 from exporter.config.durations import format_duration, parse_duration
@@ -55,12 +56,20 @@ def _base_url(text: str, node: yaml.Node, report: Report) -> str | None:
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
-    if not good or not re.fullmatch(r"[!-~]+", text) or re.search(r"[@?#\\]", text):
+    if not good or not re.fullmatch(r"[!-~]{1,2048}", text) or re.search(r"[@?#\\]", text) or not _sendable(text):
         report.fault(node, "expected an http or https URL with a host and without user, query or fragment")
         return None
     if parts.scheme == "http" and not _is_loopback(parts):
         report.warn(node, "the token travels readable over plain http: use https")
     return text.rstrip("/")
+
+
+def _sendable(url: str) -> bool:
+    """Say whether the HTTP client would take the URL, and the name's parts are as long as DNS has them."""
+    try:
+        return all(0 < len(label) < 64 for label in httpx.URL(url).raw_host.rstrip(b".").split(b"."))  # noqa: PLR2004 - RFC 1035
+    except (httpx.InvalidURL, UnicodeError):
+        return False
 
 
 def _is_loopback(parts: SplitResult) -> bool:
@@ -120,7 +129,8 @@ class TokenSource:
         "token_file",
     )
     env: str | None = optional(
-        TEXT.then(lambda text, node, report: _tried(TokenSource(env=text), node, report).env),
+        # _variable comes after this class, which it needs.
+        TEXT.then(lambda text, node, report: _variable(text, node, report)),  # noqa: PLW0108 - hence
         "environment variable that holds the token",
         "token_env",
     )
@@ -162,6 +172,14 @@ def _tried(source: TokenSource, node: yaml.Node, report: Report) -> TokenSource:
     except ValueError as error:
         report.fault(node, str(error))
     return source
+
+
+def _variable(name: str, node: yaml.Node, report: Report) -> str | None:
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+        # It is not quoted: somebody may have put the token itself there.
+        report.fault(node, "expected the name of an environment variable: letters, digits and _")
+        return None
+    return _tried(TokenSource(env=name), node, report).env
 
 
 def _inline(secret: Secret, node: yaml.Node, report: Report) -> Secret | None:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from exporter.api.listing import properties_of
-from exporter.errors import Anomaly, PollError
+from exporter.errors import Anomaly, PollError, Reason
 from exporter.polling.rhythm import Rhythm
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # A Sid becomes part of a URL's path.
-_SID = re.compile(r"[A-Za-z0-9]+")
+_SID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
 class Discovery:
@@ -79,11 +79,15 @@ class Discovery:
     async def look_up(self) -> None:
         """Look up once; where that fails, what was found before stays."""
         error = None
+        token = self._credentials.version
         try:
             names = await self._fetch()
         except PollError as caught:
             error = caught
         self._note(error)
+        if error and error.reason is Reason.AUTH and self._credentials.version is not token:
+            # What was rejected is not the latest token.
+            self.rhythm.ask()
         self.rhythm.ended(error, self._around.poll.interval)
         if error is None and names != self.names:
             self.names = names
@@ -91,7 +95,7 @@ class Discovery:
 
     async def _fetch(self) -> dict[str, str]:
         around = self._around
-        walked = await self._listing.fetch(around.client, around.poll.stale_after, suspect=self.last_error is not None)
+        walked = await self._listing.fetch(around.client, suspect=self.rhythm.hung)
         usable = [project for project in walked.records if _SID.fullmatch(project.sid)]
         walked.anomalies[Anomaly.INVALID_SID] += len(walked.records) - len(usable)
         around.telemetry.count_anomalies(walked.anomalies)

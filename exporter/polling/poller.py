@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.api.client import ApiClient
 from exporter.api.credentials import Credentials
 from exporter.config import Filters
-from exporter.errors import Anomaly
+from exporter.errors import Anomaly, ConfigError, Fault
 from exporter.model import Identity
 from exporter.polling.discovery import Discovery
 from exporter.polling.property_poller import PropertyPoller, Surroundings, Target
@@ -65,19 +65,25 @@ class Poller:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._around.client.aclose()
 
-    async def configure(self, config: Config, credentials: dict[str, Credentials]) -> None:
-        """Poll as another configuration has it from now on; what is the same in both keeps its data and rhythm."""
+    async def configure(self, config: Config) -> None:
+        """Poll as another configuration has it from now on; what is the same in both keeps its data and rhythm.
+
+        Raises `ConfigError` or `OSError` where that cannot be; then all stays as it was.
+        """
+        credentials = read_credentials(config, self.credentials)
+        retired = self._around.client.configure(config.api)
         if config.api.base_url != self._config.api.base_url:
             for runner in list(self._runners()):
                 self._end(runner)
             self.properties.clear()
             self.discoveries.clear()
-        await self._around.client.configure(config.api)
         self._config = config
         self._around.poll = config.poll
         self._settle(credentials)
         for runner in self._runners():
             runner.replan()
+        if retired:
+            await retired.retire()
 
     @property
     def ready(self) -> bool:
@@ -186,11 +192,14 @@ def _cry(task: asyncio.Task[None]) -> None:
 def read_credentials(config: Config, known: Mapping[str, Credentials]) -> dict[str, Credentials]:
     """Give the credentials of every account by its Sid, those of `known` whose source is the same among them.
 
-    Raises `OSError` or `ValueError` where a source cannot be read.
+    Raises `ConfigError` where a source cannot be read.
     """
     result = {}
     for account in config.accounts:
         kept = known.get(account.account_sid)
         same = kept is not None and kept.source == account.token
-        result[account.account_sid] = kept if kept and same else Credentials(account.account_sid, account.token)
+        try:
+            result[account.account_sid] = kept if kept and same else Credentials(account.account_sid, account.token)
+        except (OSError, ValueError) as error:
+            raise ConfigError([Fault(account.place, str(error))]) from None
     return result

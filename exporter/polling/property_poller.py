@@ -109,6 +109,7 @@ class PropertyPoller:
         """Poll once; every way in which that can end is published."""
         loop = asyncio.get_running_loop()
         started = loop.time()
+        token = self.target.credentials.version
         error, trunks = None, None
         try:
             trunks = await self._fetch()
@@ -117,6 +118,9 @@ class PropertyPoller:
         if error is None:
             self._last_success = loop.time()
         self._note(error, loop.time() - started)
+        if error and error.reason is Reason.AUTH and self.target.credentials.version is not token:
+            # What was rejected is not the latest token.
+            self.rhythm.ask()
         self.rhythm.ended(error, self._around.poll.interval)
         if error:
             self._refresh()
@@ -125,8 +129,7 @@ class PropertyPoller:
 
     async def _fetch(self) -> tuple[Trunk, ...]:
         around = self._around
-        suspect = self._health.up is False
-        walked = await self._listing.fetch(around.client, around.poll.stale_after, suspect=suspect)
+        walked = await self._listing.fetch(around.client, suspect=self.rhythm.hung)
         around.telemetry.count_anomalies(walked.anomalies)
         return walked.records
 
@@ -173,10 +176,16 @@ class PropertyPoller:
             self._timer = asyncio.get_running_loop().call_later(until_change, self._refresh)
 
     def _seconds_left(self) -> float:
-        """Give how long the last good data may be served: those of a failing property until they are too old."""
-        if self._health.up is not False or self._last_success is None:
+        """Give how long the last good data may be served: those of a failing property until they are too old.
+
+        A poll that should bring new ones may hang, or wait for its turn, so those of a property that is well have
+        their end too: one interval later.
+        """
+        if self._last_success is None:
             return float("inf")
-        return self._last_success + self._around.poll.stale_after - asyncio.get_running_loop().time()
+        poll = self._around.poll
+        longest = poll.stale_after if self._health.up is False else poll.interval + poll.stale_after
+        return self._last_success + longest - asyncio.get_running_loop().time()
 
 
 def _reason(health: Health) -> str:

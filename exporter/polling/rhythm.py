@@ -32,6 +32,11 @@ class Rhythm:
         """Whether the last poll failed because of the credentials."""
         return self._auth_failures > 0
 
+    @property
+    def hung(self) -> bool:
+        """Whether the last poll failed because no answer came in time."""
+        return self._last_error is not None and self._last_error.reason is Reason.TIMEOUT
+
     def ask(self) -> None:
         """Let the next poll come at once, or as soon as the one under way has ended."""
         self._asked = True

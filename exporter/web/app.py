@@ -92,7 +92,7 @@ class Endpoints:
             return web.Response(status=403, text="start with --web.enable-lifecycle to reload over HTTP\n")
         try:
             await self.reload()
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:
             return web.Response(status=500, text=f"the old configuration stays, for the new one is bad:\n{error}\n")
         return web.Response(text="reloaded\n")
 

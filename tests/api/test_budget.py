@@ -166,3 +166,46 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
             assert asyncio.get_running_loop().time() == 0.0
 
     fake_clock.run(story())
+
+
+def test_other_numbers_rule_those_that_wait_already() -> None:
+    async def story() -> None:
+        budget = Budget(1000, 0.02)
+        turns = Turns(budget)
+        waiting = asyncio.gather(*(turns.take(n) for n in range(30)))
+        await asyncio.sleep(10)
+        budget.configure(1000, 10)
+        await waiting
+        assert turns.order == list(range(30))
+        assert turns.times == pytest.approx([0, *(10 + n * 0.1 for n in range(29))], abs=ROUNDING)
+
+    fake_clock.run(story())
+
+
+def test_changes_of_the_numbers_never_add_up() -> None:
+    async def story() -> None:
+        budget = Budget(4, 0)
+        turns = Turns(budget)
+        waiting = asyncio.gather(*(turns.take(n, seconds=10) for n in range(40)))
+        for rate in range(1, 10):
+            await asyncio.sleep(1)
+            budget.configure(4, rate)
+        await waiting
+        assert turns.most[False] == 4
+
+    fake_clock.run(story())
+
+
+def test_a_turn_that_nobody_takes_any_more_is_not_spent() -> None:
+    async def story() -> None:
+        turns = Turns(Budget(100, 0.5))
+        await turns.take()
+        left = [asyncio.create_task(turns.take()) for _ in range(50)]
+        await asyncio.sleep(0.1)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await turns.take()
+        assert turns.times == pytest.approx([0, 2], abs=ROUNDING)
+
+    fake_clock.run(story())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -15,6 +17,7 @@ from exporter.api.client import Answer, ApiClient, Validators, refusal, wait_bef
 from exporter.api.transport import Response
 from exporter.config import Api
 from exporter.errors import PollError, Reason
+from tests import fake_clock
 from tests.api.fake_api import BASE_URL, ENCODED, PATH, QUERY, FakeApi, answer, http_date
 
 
@@ -253,9 +256,40 @@ def test_a_new_configuration_rules_the_next_request_and_lets_those_in_flight_end
     async def reconfigured(client: ApiClient) -> list[bytes | None]:
         in_flight = asyncio.create_task(client.ask(QUERY))
         await asyncio.sleep(1)
-        await client.configure(Api(base_url="https://other.test", timeout=1.0))
+        client.configure(Api(base_url="https://other.test", timeout=1.0))
         return [(await client.ask(QUERY)).body, (await in_flight).body]
 
     api = FakeApi(slowly, answer(b"[2]"))
     assert api.run(reconfigured) == [b"[2]", b"[1]"]
     assert [request.url.host for request in api.requests] == ["api.test", "other.test"]
+
+
+def test_a_naive_date_in_retry_after_is_utc_whatever_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Australia/Sydney")
+    time.tzset()
+    try:
+        asctime = time.asctime(time.gmtime(fake_clock.EPOCH + 90))
+        assert FakeApi(answer(b"", 429, {"Retry-After": asctime})).refuse(max_attempts=1).retry_after == 90
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_failure_that_was_quick_does_not_send_the_retry_behind_those_that_hang() -> None:
+    """One place of two is for suspects, and taken; the one that failed at once is no suspect."""
+
+    async def answers(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/hangs":
+            await asyncio.sleep(100)
+        return answer(b"", 503) if len(api.requests) == 2 else answer(b"[1]")
+
+    async def story(client: ApiClient) -> float:
+        hanging = asyncio.create_task(client.ask(replace(QUERY, path="/hangs"), suspect=True))
+        await asyncio.sleep(1)
+        await client.ask(QUERY)
+        ended = asyncio.get_running_loop().time()
+        await hanging
+        return ended
+
+    api = FakeApi(answers)
+    assert api.run(story, max_concurrency=2, timeout=200.0) < 2

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from exporter.model import Project, Trunk
     from exporter.simulator import Fault
 
-FAR = 1e9
 ONE_PAGE = answer(b'{"SipTrunks":[{"SipTrunkSid":"ST1"}],"TotalCount":1}')
 
 
@@ -36,9 +35,9 @@ def sids(walked: Walked[Trunk] | Walked[Project]) -> list[str]:
     return [record.sid for record in walked.records]
 
 
-def refused(api: FakeApi, longest: float = FAR, **settings: float | str) -> PollError:
+def refused(api: FakeApi, **settings: float | str) -> PollError:
     with pytest.raises(PollError) as caught:
-        api.run(lambda client: trunks().fetch(client, longest), **settings)
+        api.run(lambda client: trunks().fetch(client), **settings)
     return caught.value
 
 
@@ -83,7 +82,7 @@ class PagedApi(FakeApi):
 )
 def test_every_filter_is_passed_on_as_documented(filters: dict[str, Any], parameters: dict[str, str]) -> None:
     api = FakeApi(ONE_PAGE)
-    assert sids(api.run(lambda client: trunks(Filters(**filters)).fetch(client, FAR))) == ["ST1"]
+    assert sids(api.run(lambda client: trunks(Filters(**filters)).fetch(client))) == ["ST1"]
     (request,) = api.requests
     assert request.url.path == PATH
     assert dict(request.url.params.multi_items()) == {**parameters, "Results_Skip": "0", "Results_Count": "50"}
@@ -92,7 +91,7 @@ def test_every_filter_is_passed_on_as_documented(filters: dict[str, Any], parame
 
 def test_each_page_is_asked_for_with_its_place_the_page_size_and_the_filters() -> None:
     api = PagedApi("ABCDE")
-    assert sids(api.run(lambda client: trunks(Filters(active=True)).fetch(client, FAR), page_size=3)) == list("ABCDE")
+    assert sids(api.run(lambda client: trunks(Filters(active=True)).fetch(client), page_size=3)) == list("ABCDE")
     assert [dict(request.url.params.multi_items()) for request in api.requests] == [
         {"Active": "true", "Results_Skip": skip, "Results_Count": "3"} for skip in ("0", "2", "4")
     ]
@@ -100,7 +99,7 @@ def test_each_page_is_asked_for_with_its_place_the_page_size_and_the_filters() -
 
 def test_the_properties_are_listed_in_the_same_way() -> None:
     api = FakeApi(answer(b'{"Projects":[{"PropertySid":"S1","Name":"Sydney"}],"TotalCount":1}'))
-    assert sids(api.run(lambda client: properties_of(CREDENTIALS).fetch(client, FAR))) == ["S1"]
+    assert sids(api.run(lambda client: properties_of(CREDENTIALS).fetch(client))) == ["S1"]
     (request,) = api.requests
     assert request.url.path == "/v2/Properties"
     assert dict(request.url.params.multi_items()) == {"Results_Skip": "0", "Results_Count": "50"}
@@ -121,15 +120,30 @@ def test_a_probe_says_why_the_list_cannot_be_had(body: bytes, status: int) -> No
 
 
 @pytest.mark.parametrize(("longest", "requests"), [(12.0, 5), (14.9, 5), (2.0, 1)])
-def test_a_walk_that_takes_the_server_longer_than_allowed_times_out(longest: float, requests: int) -> None:
+def test_a_walk_that_takes_the_server_longer_than_allowed_times_out(
+    longest: float, requests: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.api.listing.LONGEST_WALK", longest)
     api = PagedApi("ABCDEFGHIJ", seconds=3)
-    assert refused(api, longest, page_size=3).reason == Reason.TIMEOUT
+    assert refused(api, page_size=3).reason == Reason.TIMEOUT
     assert len(api.requests) == requests
 
 
-def test_waiting_for_the_budget_is_not_the_time_of_the_server() -> None:
+@pytest.mark.parametrize(("largest", "requests"), [(0, 1), (100, 2), (10_000, 6)])
+def test_the_pages_of_a_walk_are_bounded_together(largest: int, requests: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.api.listing.LARGEST_WALK", largest)
+    api = PagedApi("ABCDEFGHIJ")
+    if requests < 6:
+        assert refused(api, page_size=3).reason == Reason.TOO_LARGE
+    else:
+        assert sids(api.run(lambda client: trunks().fetch(client), page_size=3)) == list("ABCDEFGHIJ")
+    assert len(api.requests) == requests
+
+
+def test_waiting_for_the_budget_is_not_the_time_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.api.listing.LONGEST_WALK", 3.5)
     api = PagedApi("ABCDE", seconds=1)
-    fetched = api.run(lambda client: trunks().fetch(client, 3.5), page_size=3, requests_per_second=0.1)
+    fetched = api.run(lambda client: trunks().fetch(client), page_size=3, requests_per_second=0.1)
     assert sids(fetched) == list("ABCDE")
     assert api.times == pytest.approx([0, 10, 20])
 
@@ -139,9 +153,9 @@ def test_pages_that_are_unchanged_are_taken_from_the_last_walk() -> None:
 
     async def walks(client: ApiClient) -> list[list[str]]:
         listing = trunks()
-        found = [sids(await listing.fetch(client, FAR)) for _ in range(2)]
+        found = [sids(await listing.fetch(client)) for _ in range(2)]
         api.trunks = "ABCDXYZ"
-        return [*found, sids(await listing.fetch(client, FAR))]
+        return [*found, sids(await listing.fetch(client))]
 
     assert api.run(walks, page_size=3) == [list("ABCDE"), list("ABCDE"), list("ABCDXYZ")]
     assert api.skips() == ["0", "2", "4", "0", "2", "4", "0", "2", "4", "6"]
@@ -153,9 +167,9 @@ def test_pages_of_another_size_are_not_taken_for_the_same() -> None:
 
     async def walks(client: ApiClient) -> list[list[str]]:
         listing = trunks()
-        first = sids(await listing.fetch(client, FAR))
-        await client.configure(replace(client.api, page_size=4))
-        return [first, sids(await listing.fetch(client, FAR))]
+        first = sids(await listing.fetch(client))
+        client.configure(replace(client.api, page_size=4))
+        return [first, sids(await listing.fetch(client))]
 
     assert api.run(walks, page_size=3) == [list("ABCDE")] * 2
     assert set(api.codes) == {200}
@@ -166,7 +180,7 @@ def test_what_is_odd_on_an_unchanged_page_is_counted_again() -> None:
 
     async def walks(client: ApiClient) -> list[int]:
         listing = trunks()
-        return [(await listing.fetch(client, FAR)).anomalies[Anomaly.UNDOCUMENTED_CODE] for _ in range(2)]
+        return [(await listing.fetch(client)).anomalies[Anomaly.UNDOCUMENTED_CODE] for _ in range(2)]
 
     assert FakeApi(odd, answer(b"", 304)).run(walks) == [1, 1]
 
@@ -175,9 +189,9 @@ def test_a_page_size_that_changes_during_a_walk_leaves_nothing_out() -> None:
     api = PagedApi("ABCDE", seconds=2)
 
     async def walk(client: ApiClient) -> list[str]:
-        walking = asyncio.create_task(trunks().fetch(client, FAR))
+        walking = asyncio.create_task(trunks().fetch(client))
         await asyncio.sleep(1)
-        await client.configure(replace(client.api, page_size=1))
+        client.configure(replace(client.api, page_size=1))
         return sids(await walking)
 
     assert api.run(walk, page_size=3) == list("ABCDE")
@@ -217,7 +231,7 @@ async def fetch(base_url: str, property_sid: str, **settings: Any) -> Walked[Tru
     api = FakeApi()
     client = ApiClient(Api(base_url=base_url, requests_per_second=0, **settings), api.telemetry)
     try:
-        return await trunks_of(CREDENTIALS, property_sid, Filters()).fetch(client, FAR)
+        return await trunks_of(CREDENTIALS, property_sid, Filters()).fetch(client)
     finally:
         await client.aclose()
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.api.payload import PROJECTS, TRUNKS, Page, error_message
+from exporter.api.payload import MAX_PAGE, PROJECTS, TRUNKS, Page, error_message
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.model import UNREADABLE, Project, Trunk
 
@@ -273,3 +273,13 @@ def test_any_answer_is_a_page_or_a_bad_payload(body: bytes) -> None:
 def test_the_quick_and_the_patient_way_agree_on_every_documented_answer(answer: object, *, escaped: bool) -> None:
     body = json.dumps(answer, ensure_ascii=escaped).encode()
     assert TRUNKS.read(body) == TRUNKS.read(BOM + body)
+
+
+@pytest.mark.parametrize("odd", [{}, {"Type": 9}], ids=["documented", "odd"])
+@pytest.mark.parametrize("shape", [lambda records: records, lambda records: {"SipTrunks": records}])
+def test_a_page_far_larger_than_can_be_asked_for_is_too_large(odd: dict[str, int], shape: Any) -> None:  # noqa: ANN401 - a function
+    records = [{"SipTrunkSid": f"T{number}", **odd} for number in range(MAX_PAGE + 1)]
+    assert len(TRUNKS.read(encode(shape(records[1:]))).records) == MAX_PAGE
+    with pytest.raises(PollError) as caught:
+        TRUNKS.read(encode(shape(records)))
+    assert caught.value.reason == Reason.TOO_LARGE

@@ -24,7 +24,7 @@ from exporter.config import (
 )
 from exporter.metrics.exposition import Renderer, join
 from exporter.metrics.snapshot import Snapshot
-from exporter.polling.poller import Poller, read_credentials
+from exporter.polling.poller import Poller
 from exporter.telemetry import Telemetry
 from tests import fake_clock
 
@@ -119,7 +119,7 @@ class Polled:
 
     async def reload(self, config: Config) -> None:
         """Take another configuration, as the daemon does."""
-        await self.poller.configure(config, read_credentials(config, self.poller.credentials))
+        await self.poller.configure(config)
 
     async def polls(self, count: int, sid: str = "S1") -> None:
         """Wait until that many polls of a property have ended."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.config import Discover, TokenSource
-from exporter.errors import PollError, Reason
+from exporter.errors import ConfigError, PollError, Reason
 from tests.fake_clock import EPOCH
 from tests.polling.builders import (
     API,
@@ -304,3 +304,30 @@ async def test_discovery_that_is_switched_on_looks_up_at_once(api: FakeApi) -> N
 
         assert api.times("A1") == [30]
         assert set(polled.snapshot.properties) == {"S1", "S2"}
+
+
+@on_fake_clock
+async def test_a_token_that_changes_while_the_old_one_is_under_way_is_tried_as_soon_as_that_was_rejected(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    api.tokens["A1"] = "new"
+    api.latency["S1"] = 3
+    source = write(tmp_path / "token", "old")
+    async with Polled(config(account("S1", token=source), interval=3600)) as polled:
+        await asyncio.sleep(0.5)
+        write(tmp_path / "token", "new")
+        await polled.polls(2)
+        assert polled.value("siptrunk_property_up") == 1
+    assert [each.token for each in api.asked] == ["old", "new"]
+    assert api.times("S1") == pytest.approx([0, 3])
+
+
+@on_fake_clock
+async def test_a_token_that_cannot_be_read_is_a_fault_of_its_account(api: FakeApi, tmp_path: Path) -> None:
+    async with Polled(config()) as polled:
+        await polled.polls(1)
+        with pytest.raises(ConfigError, match="No such file or directory"):
+            await polled.reload(config(account("S9", token=TokenSource(file=tmp_path / "gone"))))
+        assert polled.families() > HEALTH
+        assert "S9" not in polled.poller.properties
+    assert api.asked

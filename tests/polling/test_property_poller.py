@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from exporter.config import Api
 from exporter.errors import PollError, Reason
 from tests import fake_clock
 from tests.fake_clock import EPOCH
-from tests.polling.builders import HEALTH, HEALTH_BEFORE_THE_FIRST_POLL, Polled, config, on_fake_clock
+from tests.polling.builders import API, HEALTH, HEALTH_BEFORE_THE_FIRST_POLL, Polled, config, on_fake_clock
 from tests.polling.fake_api import LATENCY, FakeApi, Hangs
 
 DATA = {
@@ -141,6 +142,23 @@ async def test_a_poll_that_fails_is_seen_at_once_and_the_data_stay_until_they_ar
         await asyncio.sleep(0.2)
         assert polled.families() == HEALTH
         assert polled.value("siptrunk_property_up") == 0
+        assert polled.value("siptrunk_property_stale") == 0
+
+
+@on_fake_clock
+async def test_data_go_one_interval_and_stale_after_later_where_the_poll_for_new_ones_does_not_end(
+    api: FakeApi,
+) -> None:
+    async with Polled(config(api=replace(API, timeout=600), interval=50, stale_after=100)) as polled:
+        await polled.polls(1)
+        good = now()
+        api.faults["S1"] = Hangs()
+        await asyncio.sleep(149.9)
+        assert polled.families() == HEALTH | DATA
+        await asyncio.sleep(0.2)
+        assert polled.families() == HEALTH
+        assert polled.poller.properties["S1"].health.polls == 1
+        assert now() < good + 151
 
 
 @on_fake_clock
