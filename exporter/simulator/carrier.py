@@ -44,7 +44,8 @@ class CarrierOptions:
     """How large the carrier's world is, and which one.
 
     `trunks` is per property: exactly that many with `exact`; else each property draws between a half and one and
-    a half times as many. One seed at one day (UTC) is one world, whatever order it is looked at in.
+    a half times as many. One seed, a whole number from 0, at one day (UTC) is one world, whatever order it is looked
+    at in.
     """
 
     account_sid: str = DEFAULT_ACCOUNT_SID

@@ -10,15 +10,17 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from exporter.simulator.carrier import CarrierOptions
+from exporter.simulator.carrier import Carrier, CarrierOptions
+from exporter.simulator.faults import FAULTS, Fault
 from exporter.simulator.server import DEFAULT_TOKEN, Simulator, SimulatorOptions, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 DEFAULT_LISTEN: Final = "127.0.0.1:15061"
 TOKEN_VARIABLE: Final = "SIPTRUNK_SIMULATOR_TOKEN"  # noqa: S105 - the variable's name
 LARGEST_PORT: Final = 65_535
+LARGEST_CHURN: Final = 1000
 _DEFAULT: Final = " (default: %(default)s)"
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
@@ -27,11 +29,16 @@ _ACCOUNT_SID: Final = re.compile(r"A[A-Z0-9]{31}")
 
 @dataclass(frozen=True)
 class SimulateCommand:
-    """The command as given: the loopback address to listen on (port 0: any free one), and the options."""
+    """The command as given: the loopback address to listen on (port 0: any free one), the options, and the faults.
+
+    A fault goes with its property's Sid, or with None for every property that has none of its own; of several for
+    the same, the last counts. The property list is struck by none.
+    """
 
     host: str
     port: int
     options: SimulatorOptions
+    faults: tuple[tuple[str | None, Fault], ...] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_world(parser)
     _add_answers(parser)
     _add_troubles(parser)
+    # What a single value cannot tell, that a property does not exist, is refused the same way.
+    parser.set_defaults(refuse=parser.error)
 
 
 def from_arguments(namespace: argparse.Namespace) -> SimulateCommand:
-    """Turn what a parser with these flags parsed into the command."""
+    """Turn what a parser with these flags parsed into the command.
+
+    A fault of a property that does not exist ends the program as a bad value does.
+    """
     host, port = namespace.listen
     options = SimulatorOptions(
         account_sid=namespace.account_sid,
@@ -61,8 +73,17 @@ def from_arguments(namespace: argparse.Namespace) -> SimulateCommand:
         ignore_skip=namespace.ignore_skip,
         gzip=namespace.gzip,
         etag=namespace.etag,
+        retry_after=namespace.retry_after,
     )
-    return SimulateCommand(host, port, options)
+    faults = tuple(namespace.fault)
+    if named := [sid for sid, _ in faults if sid is not None]:
+        # Its Sids come from the seed alone, so the world of any time tells them.
+        carrier = Carrier(options, 0)
+        for sid in named:
+            if not carrier.has_property(sid):
+                some = ", ".join(carrier.property_sids[:5]) or "none"
+                namespace.refuse(f"argument --fault: no property {sid!r} in the world of these flags, but {some}")
+    return SimulateCommand(host, port, options, faults)
 
 
 async def run(command: SimulateCommand) -> None:
@@ -73,6 +94,7 @@ async def run(command: SimulateCommand) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     simulator = Simulator(command.options)
+    strike(simulator, command.faults)
     await simulator.start(command.host, command.port)
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,6 +106,16 @@ async def run(command: SimulateCommand) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
         await simulator.stop()
+
+
+def strike(simulator: Simulator, faults: Sequence[tuple[str | None, Fault]]) -> None:
+    """Put the command's faults into force; raises as `Simulator.fail` does."""
+    everywhere = [fault for sid, fault in faults if sid is None]
+    for property_sid in simulator.carrier.property_sids if everywhere else ():
+        simulator.fail(property_sid, everywhere[-1])
+    for sid, fault in faults:
+        if sid is not None:
+            simulator.fail(sid, fault)
 
 
 def greeting(simulator: Simulator) -> str:
@@ -112,7 +144,6 @@ accounts:
 def _add_world(parser: argparse.ArgumentParser) -> None:
     group, world = parser.add_argument_group("what there is"), CarrierOptions
     whole = _number(int, 0, None, "a whole number from 0")
-    seed = _number(int, None, None, "a whole number")
     group.add_argument(
         "--properties", metavar="N", type=whole, default=world.properties, help="properties of the account" + _DEFAULT
     )
@@ -124,9 +155,21 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
         help="trunks of a property; each draws between a half and one and a half times as many" + _DEFAULT,
     )
     group.add_argument("--exact", action="store_true", help="exactly --trunks trunks in each property" + _DEFAULT)
-    group.add_argument("--seed", metavar="N", type=seed, default=world.seed, help="one seed is one world" + _DEFAULT)
-    changes = _number(float, 0, None, "a number from 0")
-    group.add_argument("--churn", metavar="N", type=changes, default=0.0, help="changes to trunks, a second" + _DEFAULT)
+    group.add_argument(
+        "--seed",
+        metavar="N",
+        type=whole,
+        default=world.seed,
+        help="a whole number from 0; one seed is one world" + _DEFAULT,
+    )
+    changes = _number(float, 0, LARGEST_CHURN, f"a number from 0 to {LARGEST_CHURN}")
+    group.add_argument(
+        "--churn",
+        metavar="N",
+        type=changes,
+        default=0.0,
+        help=f"changes to trunks, a second, at most {LARGEST_CHURN}" + _DEFAULT,
+    )
 
 
 def _add_answers(parser: argparse.ArgumentParser) -> None:
@@ -185,16 +228,33 @@ def _add_troubles(parser: argparse.ArgumentParser) -> None:
         help="requests a second beyond which it answers 429; 0 is no limit" + _DEFAULT,
     )
     group.add_argument("--ignore-skip", action="store_true", help="ignore Results_Skip" + _DEFAULT)
+    group.add_argument(
+        "--fault",
+        metavar="SID=KIND",
+        type=_fault,
+        action="append",
+        default=[],
+        help="answer everything about the property SID with a fault; KIND alone strikes every property that has no"
+        f" fault of its own; may be given several times. KIND is one of {', '.join(FAULTS)} (default: none)",
+    )
+    group.add_argument(
+        "--retry-after",
+        metavar="TEXT",
+        type=_header,
+        default=SimulatorOptions.retry_after,
+        help="Retry-After of the 429 and 503 of --fault and --error-rate: seconds, an HTTP date, or nonsense"
+        + _DEFAULT,
+    )
 
 
-def _number(kind: type[int | float], least: float | None, most: float | None, expected: str) -> Callable[[str], float]:
+def _number(kind: type[int | float], least: float, most: float | None, expected: str) -> Callable[[str], float]:
     def read(text: str) -> float:
         try:
             number = kind(text)
         except ValueError:
             number = float("nan")
         # Written so that NaN, which compares to nothing, is refused; infinity is no use either.
-        if not (-float("inf") if least is None else least) <= number <= (1e12 if most is None else most):
+        if not least <= number <= (1e12 if most is None else most):
             raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
         return number
 
@@ -216,6 +276,20 @@ def _address(text: str) -> tuple[str, int]:
             f"expected a loopback IP address and a port, such as {DEFAULT_LISTEN} or [::1]:0, got {text!r}"
         )
     return host, int(port)
+
+
+def _fault(text: str) -> tuple[str | None, Fault]:
+    sid, equals, name = text.rpartition("=")
+    kind = next((fault for fault in FAULTS if fault == name), None)
+    if kind is None or (equals and not sid):
+        raise argparse.ArgumentTypeError(f"expected KIND or SID=KIND, KIND one of {', '.join(FAULTS)}, got {text!r}")
+    return sid or None, kind
+
+
+def _header(text: str) -> str:
+    if not (text.isascii() and text.isprintable() and text.strip()):
+        raise argparse.ArgumentTypeError(f"expected printable ASCII characters, got {text!r}")
+    return text
 
 
 def _account_sid(text: str) -> str:

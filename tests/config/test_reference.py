@@ -1,0 +1,63 @@
+"""The example and the table of settings say what the configuration is."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from exporter.config import SETTINGS, Api, Metrics, Poll, load, parse, render
+from exporter.metrics.families import INFO_LABELS
+from tests.config.reading import HERE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EXAMPLE = HERE.parents[1] / "exporter.yaml"
+
+
+@pytest.mark.parametrize("uncommented", [False, True], ids=["as shipped", "everything switched on"])
+def test_the_example_loads_and_what_it_switches_on_is_the_default(tmp_path: Path, uncommented: bool) -> None:  # noqa: FBT001 - a parameter of the table
+    (tmp_path / "siptrunk_token").write_text("hunter2")
+    text = EXAMPLE.read_text("utf-8")
+    if uncommented:
+        text = (
+            re.sub(r"(?m)^( +)#(?=\S|  )", r"\1", text)
+            .replace("    token_env:", "    #")
+            .replace("    token:", "    #")
+        )
+    config, warnings = parse(text, "exporter.yaml", tmp_path)
+    assert (config.api, config.poll, config.metrics) == (Api(), Poll(), Metrics())
+    assert [warning.place.line for warning in warnings] == ([] if uncommented else [22])
+    assert bool(config.accounts[0].properties) is uncommented
+
+
+def test_the_table_and_the_example_name_every_setting() -> None:
+    def leaves(value: object, prefix: str = "") -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from leaves(inner, f"{prefix}.{key}")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            yield from leaves(value[0], f"{prefix}[]")
+        else:
+            yield prefix[1:]
+
+    shown = set(leaves(yaml.safe_load(render(load(HERE / "good/full.yaml").config))))
+    keys = {row.key for row in SETTINGS}
+    groups = {"accounts", "accounts[].discover", "accounts[].properties"}
+    assert keys - groups == shown | {"accounts[].token_file", "accounts[].token"}
+    assert groups < keys
+    assert all(re.search(rf"\b{row.key.split('.')[-1]}:", EXAMPLE.read_text("utf-8")) for row in SETTINGS)
+    assert all(row.doc for row in SETTINGS)
+
+
+def test_the_table_shows_defaults_as_they_are_written() -> None:
+    defaults = {row.key: row.default for row in SETTINGS}
+    assert defaults["poll.stale_after"] == "5m"
+    assert defaults["api.requests_per_second"] == "10"
+    assert defaults["metrics.info_labels"] == f"[{', '.join(INFO_LABELS)}]"
+    assert defaults["accounts[].account_sid"] == "required"
+    assert defaults["accounts[].token_file"] == ""
