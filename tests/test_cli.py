@@ -13,6 +13,7 @@ import pytest
 
 from exporter.cli import main
 from exporter.daemon import Address, Serving
+from exporter.demo import greeting
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.carrier_truth import labels
 from tests.running import command, configuration, finished, parse, write
@@ -61,6 +62,12 @@ def test_the_demo_is_for_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("exporter.demo.run", serve)
     assert main(["demo"]) == 0
     assert served == [Serving((Address("127.0.0.1", 15060),))]
+
+
+@pytest.mark.parametrize(("host", "told"), [("::", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])  # noqa: S104 - told of
+async def test_the_demo_tells_an_address_that_can_be_opened(host: str, told: str) -> None:
+    async with Simulator(SimulatorOptions()) as simulator:
+        assert f" http://{told}:15060/metrics " in greeting(Address(host, 15060), "/metrics", simulator)
 
 
 async def test_a_hangup_reloads_and_a_bad_configuration_is_named_in_the_log(tmp_path: Path) -> None:

@@ -30,8 +30,11 @@ REASON_OF_ERROR: tuple[tuple[tuple[type[Exception], ...], Reason], ...] = (
     ((aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ssl.SSLError), Reason.TLS),
     ((TimeoutError, httpx.TimeoutException), Reason.TIMEOUT),
     ((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError), Reason.CONNECT),
-    ((httpx.RemoteProtocolError, httpx.DecodingError, zlib.error, aiohttp.ClientError), Reason.BAD_PAYLOAD),
-    ((httpx.TransportError, OSError), Reason.CONNECT),
+    (
+        (httpx.RemoteProtocolError, httpx.DecodingError, httpx.InvalidURL, zlib.error, aiohttp.ClientError),
+        Reason.BAD_PAYLOAD,
+    ),
+    ((httpx.HTTPError, OSError), Reason.CONNECT),
 )
 FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, zlib.error)
 

@@ -237,3 +237,25 @@ async def test_one_connection_serves_request_after_request() -> None:
         assert [(await kept.get("/", {}, {}, [])).body for _ in range(3)] == [b"[]"] * 3
         await kept.retire()
     assert len(connections) == 1
+
+
+async def test_a_transport_that_is_retired_lets_the_request_in_flight_end_and_closes_then() -> None:
+    arrived, go_on, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        await go_on.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+        assert await reader.read() == b""
+        closed.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        old = Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 60.0)
+        answering = asyncio.create_task(old.get("/", {}, {}, []))
+        await arrived.wait()
+        await old.retire()
+        go_on.set()
+        assert (await answering).body == b"[]"
+        await asyncio.wait_for(closed.wait(), 30)

@@ -323,6 +323,19 @@ async def test_a_token_that_changes_while_the_old_one_is_under_way_is_tried_as_s
 
 
 @on_fake_clock
+async def test_the_same_goes_for_the_look_up_of_an_account(api: FakeApi, tmp_path: Path) -> None:
+    api.tokens["A1"] = "new"
+    api.latency["A1"] = 3
+    api.projects["A1"] = {"S7": "Perth"}
+    source = write(tmp_path / "token", "old")
+    async with Polled(config(account(token=source, discover=EVERY), interval=3600)) as polled:
+        await asyncio.sleep(0.5)
+        write(tmp_path / "token", "new")
+        await polled.polls(1, "S7")
+    assert api.times("A1") == pytest.approx([0, 3])
+
+
+@on_fake_clock
 async def test_a_token_that_cannot_be_read_is_a_fault_of_its_account(api: FakeApi, tmp_path: Path) -> None:
     async with Polled(config()) as polled:
         await polled.polls(1)
