@@ -11,7 +11,7 @@ demo: .venv/runs
 	$(BIN)/siptrunk-exporter demo
 
 test: .venv/tests lint
-	sh tests/programs.sh prometheus
+	sh .ci/programs.sh prometheus
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
@@ -40,7 +40,7 @@ clean:
 	rm -rf .venv .cache build dist *.egg-info .coverage*
 
 .venv/runs: pyproject.toml constraints.txt
-	sh tests/venv.sh $(PYTHON)
+	sh .ci/venv.sh $(PYTHON)
 	$(BIN)/pip install --quiet -e .
 	touch $@
 

@@ -1,4 +1,4 @@
-"""Debian's programs that tests use: on the PATH, or where tests/programs.sh unpacked them."""
+"""Debian's programs that tests use: on the PATH, or where .ci/programs.sh unpacked them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def program(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path=str(UNPACKED))
     if found:
         return found
-    why = f"{name} is not here: sh tests/programs.sh {name}"
+    why = f"{name} is not here: sh .ci/programs.sh {name}"
     if os.environ.get("CI"):
         pytest.fail(why)
     pytest.skip(why)
