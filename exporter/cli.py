@@ -53,12 +53,14 @@ class Flag:
 
     def add_to(self, parser: argparse.ArgumentParser, *, subcommand: bool) -> None:
         """Add the flag; after a subcommand it has no default, to leave alone what was given before."""
-        # argparse would add to a default that stands in a list.
-        default = None if self.options.get("action") == "append" else self.default
+        options = dict(self.options)
+        default = argparse.SUPPRESS if subcommand else self.default
+        if options.get("action") == "append":
+            # argparse would add to a default, and after a subcommand begin a list of its own.
+            default = argparse.SUPPRESS if subcommand else None
+            options["dest"] += "_after" if subcommand else ""
         shown = f" (default: {self.default})" if self.default else ""
-        parser.add_argument(
-            self.name, default=argparse.SUPPRESS if subcommand else default, help=self.help + shown, **self.options
-        )
+        parser.add_argument(self.name, default=default, help=self.help + shown, **options)
 
 
 CONFIG_FLAGS = (Flag("--config.file", "the configuration", "exporter.yaml", {"metavar": "FILE", "dest": "config"}),)
@@ -145,8 +147,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _serving(options: argparse.Namespace, host: str = "") -> Serving:
-    addresses = tuple(options.listen or (Address(host, DEFAULT_PORT),))
-    return Serving(addresses, options.path, lifecycle=bool(options.lifecycle))
+    addresses = *(options.listen or ()), *getattr(options, "listen_after", ())
+    return Serving(addresses or (Address(host, DEFAULT_PORT),), options.path, lifecycle=bool(options.lifecycle))
 
 
 def _serve(options: argparse.Namespace) -> int:

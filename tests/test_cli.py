@@ -64,6 +64,28 @@ def test_the_demo_is_for_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> 
     assert served == [Serving((Address("127.0.0.1", 15060),))]
 
 
+@pytest.mark.parametrize(
+    ("words", "ports"),
+    [
+        (["demo"], [15060]),
+        (["--web.listen-address=:1", "demo"], [1]),
+        (["demo", "--web.listen-address=:2", "--web.listen-address=:3"], [2, 3]),
+        (["--web.listen-address=:1", "demo", "--web.listen-address=:2"], [1, 2]),
+    ],
+)
+def test_addresses_before_and_after_the_command_add_up(
+    words: list[str], ports: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Serving] = []
+
+    async def serve(serving: Serving) -> None:
+        served.append(serving)
+
+    monkeypatch.setattr("exporter.demo.run", serve)
+    assert main(words) == 0
+    assert [address.port for address in served[0].addresses] == ports
+
+
 @pytest.mark.parametrize(("host", "told"), [("::", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])  # noqa: S104 - told of
 async def test_the_demo_tells_an_address_that_can_be_opened(host: str, told: str) -> None:
     async with Simulator(SimulatorOptions()) as simulator:
