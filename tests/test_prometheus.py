@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,9 +18,11 @@ from tests.running import Running, running, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from tests.running import Samples
+
+
+ROOT = Path(__file__).parents[1]
 
 
 async def read_until(stream: asyncio.StreamReader, text: bytes) -> bytes:
@@ -108,6 +111,18 @@ async def test_prometheus_answers_with_the_values_that_the_carrier_has(tmp_path:
     assert up == 1
     assert {name: stored.get(name) for name in expected} == without_empty_labels(expected)
     assert set(stored["siptrunk_property_up"].values()) == {1}
+
+
+async def test_promtool_accepts_the_configuration_shipped_which_the_readme_shows() -> None:
+    shipped = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+    process = await asyncio.create_subprocess_exec(
+        *(program("promtool"), "check", "config", shipped),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    assert shipped.read_text().partition("\n")[2] in (ROOT / "README.md").read_text()
 
 
 async def test_promtool_finds_nothing_to_say_about_the_metrics(tmp_path: Path) -> None:
