@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from exporter.api.listing import Listing
     from exporter.config import Config
+    from exporter.errors import Place
+    from exporter.model import Project, Trunk
 
 
 async def check(path: Path, *, live: bool) -> int:
@@ -54,14 +57,13 @@ async def _live_faults(config: Config) -> AsyncIterator[Fault]:
         every = read_credentials(config, {})
         for account in config.accounts:
             credentials = every[account.account_sid]
-            probes = [(account.place, properties_of(credentials).probe(client))]
-            probes += [
-                (each.place, trunks_of(credentials, each.sid, each.filters).probe(client))
-                for each in account.properties
+            lists: list[tuple[Place, Listing[Project] | Listing[Trunk]]] = [
+                (account.place, properties_of(credentials)),
+                *((each.place, trunks_of(credentials, each.sid, each.filters)) for each in account.properties),
             ]
-            for place, probe in probes:
+            for place, listing in lists:
                 try:
-                    await probe
+                    await listing.probe(client)
                 except PollError as error:
                     yield Fault(place, str(error))
     finally:

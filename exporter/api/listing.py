@@ -76,9 +76,11 @@ class Listing(Generic[Record]):
                 raise PollError(Reason.TOO_LARGE, f"the pages are larger than {LARGEST_WALK} bytes together")
             return fetched
 
-        walked = await walk(page)
-        self._pages = {key: kept for key, kept in self._pages.items() if key in used}
-        return walked
+        try:
+            return await walk(page)
+        finally:
+            # After a failed walk too: pages at ever other places must not pile up.
+            self._pages = {key: kept for key, kept in self._pages.items() if key in used}
 
     async def probe(self, client: ApiClient) -> None:
         """Ask for one record, to see whether the list can be had; raises `PollError` where it cannot."""

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from exporter.api.listing import properties_of
-from exporter.errors import Anomaly, PollError, Reason
+from exporter.errors import Anomaly, PollError
 from exporter.polling.rhythm import Rhythm
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ class Discovery:
             self._listing = properties_of(credentials)
 
     def replan(self) -> None:
-        """Take to a configuration that has changed; rejected credentials are tried at once."""
-        if self.rhythm.rejected:
-            self.rhythm.ask()
-        self.rhythm.plan(self._around.poll.interval)
+        """Take to a configuration that has changed."""
+        self.rhythm.replan(self._around.poll.interval)
 
     def close(self) -> None:
         """Leave nothing behind in the metrics."""
@@ -85,10 +83,7 @@ class Discovery:
         except PollError as caught:
             error = caught
         self._note(error)
-        if error and error.reason is Reason.AUTH and self._credentials.version is not token:
-            # What was rejected is not the latest token.
-            self.rhythm.ask()
-        self.rhythm.ended(error, self._around.poll.interval)
+        self.rhythm.ended(error, self._around.poll.interval, outdated=self._credentials.version is not token)
         if error is None and names != self.names:
             self.names = names
             self._changed()

@@ -79,10 +79,8 @@ class PropertyPoller:
         self._refresh()
 
     def replan(self) -> None:
-        """Take to a configuration that has changed; rejected credentials are tried at once."""
-        if self.rhythm.rejected:
-            self.rhythm.ask()
-        self.rhythm.plan(self._around.poll.interval)
+        """Take to a configuration that has changed."""
+        self.rhythm.replan(self._around.poll.interval)
         self._refresh()
 
     def close(self) -> None:
@@ -118,10 +116,8 @@ class PropertyPoller:
         if error is None:
             self._last_success = loop.time()
         self._note(error, loop.time() - started)
-        if error and error.reason is Reason.AUTH and self.target.credentials.version is not token:
-            # What was rejected is not the latest token.
-            self.rhythm.ask()
-        self.rhythm.ended(error, self._around.poll.interval)
+        outdated = self.target.credentials.version is not token
+        self.rhythm.ended(error, self._around.poll.interval, outdated=outdated)
         if error:
             self._refresh()
         else:

@@ -43,11 +43,19 @@ class Rhythm:
         self._due = 0.0
         self._changed.set()
 
-    def ended(self, error: PollError | None, interval: float) -> None:
-        """Note how a poll ended, and plan the next."""
+    def ended(self, error: PollError | None, interval: float, *, outdated: bool = False) -> None:
+        """Note how a poll ended, and plan the next: at once where a token was rejected that is `outdated`."""
         self._ended = asyncio.get_running_loop().time()
         self._last_error = error
         self._auth_failures = self._auth_failures + 1 if error and error.reason is Reason.AUTH else 0
+        if self.rejected and outdated:
+            self.ask()
+        self.plan(interval)
+
+    def replan(self, interval: float) -> None:
+        """Take to a configuration that has changed; rejected credentials are tried at once."""
+        if self.rejected:
+            self.ask()
         self.plan(interval)
 
     def plan(self, interval: float) -> None:

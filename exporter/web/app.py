@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -85,7 +86,8 @@ class Endpoints:
         return web.Response(status=503, text="not every property was tried yet\n")
 
     async def _config(self, _request: web.Request) -> web.Response:
-        return web.Response(text=self.config())
+        # With thousands of properties it takes a while to write.
+        return web.Response(text=await asyncio.to_thread(self.config))
 
     async def _reload(self, _request: web.Request) -> web.Response:
         if self.reload is None:

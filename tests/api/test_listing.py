@@ -288,3 +288,19 @@ async def test_every_answer_that_is_no_list_fails_the_walk_with_its_reason(fault
         with pytest.raises(PollError) as caught:
             await fetch(simulator.base_url, sid, max_attempts=1)
     assert caught.value.reason == reason
+
+
+def test_pages_of_walks_that_failed_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.api.pagination.MAX_RECORDS", 6)
+    api = PagedApi("ABCDEFGHIJ", tagged=True)
+
+    async def kept_after_failures(client: ApiClient) -> int:
+        listing = trunks()
+        for size in (3, 4, 5):
+            client.configure(replace(client.api, page_size=size))
+            with pytest.raises(PollError, match="too_large"):
+                await listing.fetch(client)
+        return len(listing._pages)  # noqa: SLF001 - memory is seen nowhere else
+
+    assert api.run(kept_after_failures) == 2
+    assert api.skips() == ["0", "2", "4", "0", "3", "0", "4"]

@@ -41,6 +41,7 @@ async def test_a_host_that_is_accepted_can_be_asked(url: str, monkeypatch: pytes
     monkeypatch.setenv("TOKEN", "made up")
     config = parse(f"api: {{base_url: '{url}'}}\n" + ACCOUNT % "TOKEN", "exporter.yaml", Path()).config
     await Transport(config.api.base_url, config.api.timeout).retire()
+    assert config.api.base_url == url
 
 
 def test_a_token_in_the_place_of_its_variable_is_not_quoted() -> None:
