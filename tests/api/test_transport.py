@@ -224,6 +224,7 @@ async def test_an_answer_that_is_lost_and_one_that_is_no_http_are_told_apart(rep
 
 async def test_one_connection_serves_request_after_request() -> None:
     connections: set[object] = set()
+    closed = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.add(writer)
@@ -231,11 +232,14 @@ async def test_one_connection_serves_request_after_request() -> None:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
         writer.close()
+        await writer.wait_closed()
+        closed.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         kept = Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 60.0)
         assert [(await kept.get("/", {}, {}, [])).body for _ in range(3)] == [b"[]"] * 3
         await kept.retire()
+        await asyncio.wait_for(closed.wait(), 30)
     assert len(connections) == 1
 
 
@@ -248,8 +252,9 @@ async def test_a_transport_that_is_retired_lets_the_request_in_flight_end_and_cl
         await go_on.wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
         assert await reader.read() == b""
-        closed.set()
         writer.close()
+        await writer.wait_closed()
+        closed.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         old = Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 60.0)
