@@ -27,6 +27,7 @@ docs: .venv/tests
 	$(BIN)/python -m tests.readme
 
 bench: .venv/tests
+	sh .ci/programs.sh nginx prometheus prometheus-node-exporter
 	$(BIN)/python -m tests.benchmarks
 
 # Takes the newest versions that pyproject.toml allows.

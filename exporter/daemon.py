@@ -96,7 +96,7 @@ class Daemon:
                 log.error("configuration not reloaded, the old one stays: %s", error)  # noqa: TRY400 - no crash
                 raise
             if config.metrics != self.config.metrics:
-                self.snapshot.render_with(Renderer(config.metrics))
+                self.snapshot.render_with(Renderer(config.metrics), self.poller.views())
             self.config = config
             self.telemetry.loaded(self._clock(), config.poll.interval)
             log.info("configuration reloaded")
@@ -114,6 +114,7 @@ class Daemon:
             self.endpoints(serving).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
         )
         await runner.setup()
+        refreshing = asyncio.create_task(self.snapshot.keep_fresh())
         try:
             for address in serving.addresses:
                 await web.TCPSite(runner, address.host or None, address.port).start()
@@ -124,6 +125,7 @@ class Daemon:
                 started(bound)
             await stop.wait()
         finally:
+            refreshing.cancel()
             await self.poller.stop()
             await runner.cleanup()
 

@@ -6,13 +6,16 @@ whatever does not fit is put right, or left out, by `payload`.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import product
+from math import inf
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from exporter.errors import Reason
 
@@ -106,6 +109,59 @@ class Health:
         return None if self.last_poll is None else self.last_error is None
 
 
+KINDS = tuple(product((*TRUNK_TYPES.values(), UNKNOWN), (*PROVISIONING_STATES.values(), UNKNOWN)))
+"""Every pair of type and provisioning state that a trunk can have as label values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of a property's trunks together; `counts` has one number for each of `KINDS`.
+
+    `active_channel_limit` is None where one addend, or whether it is one, is not known: a sum that leaves trunks out
+    would not be true. All of it holds from the Unix time `true_from` until `true_until`, when a trunk's EndDate comes.
+    """
+
+    trunks: int
+    counts: tuple[int, ...]
+    active_trunks: int
+    active_channel_limit: int | None
+    true_from: float
+    true_until: float
+
+
+def summarise(trunks: Sequence[Trunk], now: float) -> Summary:
+    """Sum up trunks as they are at Unix time `now`."""
+    counts = Counter([(trunk.trunk_type, trunk.state) for trunk in trunks])
+    activity = [trunk.active(now) for trunk in trunks]
+    limits = [trunk.channel_limit for trunk, active in zip(trunks, activity, strict=True) if active]
+    return Summary(
+        trunks=len(trunks),
+        counts=tuple([counts[kind] for kind in KINDS]),
+        active_trunks=len(limits),
+        active_channel_limit=None if None in (*activity, *limits) else sum(limit or 0 for limit in limits),
+        true_from=now,
+        true_until=min((end for trunk in trunks if (end := trunk.end_date or 0) > now), default=inf),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown of a property beside its trunks; `summary` is None where no good data may be shown."""
+
+    identity: Identity
+    health: Health
+    summary: Summary | None
+
+    @property
+    def stale(self) -> bool | None:
+        """Whether data are shown, but from an earlier poll than the last; None before the first has ended."""
+        return None if self.health.up is None else self.summary is not None and not self.health.up
+
+    def but(self, identity: Identity, health: Health) -> Shown:
+        """Give the same data with other news of the polling."""
+        return Shown(identity, health, self.summary)
+
+
 @dataclass(frozen=True, slots=True)
 class PropertyView:
     """All that is shown of one property at Unix time `now`; `trunks` is None where no good data may be shown."""
@@ -116,23 +172,6 @@ class PropertyView:
     now: float
 
     @property
-    def stale(self) -> bool | None:
-        """Whether data are shown, but from an earlier poll than the last; None before the first has ended."""
-        return None if self.health.up is None else self.trunks is not None and not self.health.up
-
-    def active_trunks(self) -> int | None:
-        """Count the trunks that are known to be active; None where no data are shown."""
-        return None if self.trunks is None else sum(trunk.active(self.now) is True for trunk in self.trunks)
-
-    def active_channel_limit(self) -> int | None:
-        """Sum the channel limits of the active trunks; None where one addend, or whether it is one, is not known.
-
-        A sum that leaves trunks out would not be true.
-        """
-        total = 0
-        for trunk in self.trunks or ():
-            active = trunk.active(self.now)
-            if active is None or (active and trunk.channel_limit is None):
-                return None
-            total += (trunk.channel_limit or 0) if active else 0
-        return None if self.trunks is None else total
+    def shown(self) -> Shown:
+        """The same without the single trunks."""
+        return Shown(self.identity, self.health, None if self.trunks is None else summarise(self.trunks, self.now))

@@ -1,4 +1,4 @@
-"""Debian's programs that tests use: on the PATH, or where .ci/programs.sh unpacked them."""
+"""Debian's programs that tests and benchmarks use: on the PATH, or where .ci/programs.sh unpacked them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,28 @@ from pathlib import Path
 
 import pytest
 
-UNPACKED = Path(__file__).parents[1] / ".cache" / "programs" / "usr" / "bin"
+UNPACKED = Path(__file__).parents[1] / ".cache" / "programs" / "usr"
+# An ordinary user's PATH leaves out where servers are.
+PLACES = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", f"{UNPACKED}/bin", f"{UNPACKED}/sbin"))
+
+
+class NotHereError(LookupError):
+    """A program is not to be had; the text says what would bring it."""
+
+
+def find(name: str) -> str:
+    """The program's path; raises `NotHereError` where it is not to be had."""
+    found = shutil.which(name, path=PLACES)
+    if found is None:
+        raise NotHereError(f"{name} is not here: sh .ci/programs.sh {name}")
+    return found
 
 
 def program(name: str) -> str:
     """The program's path; where it is not to be had, the test says that it did not run, and in CI it fails."""
-    found = shutil.which(name) or shutil.which(name, path=str(UNPACKED))
-    if found:
-        return found
-    why = f"{name} is not here: sh .ci/programs.sh {name}"
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
+    try:
+        return find(name)
+    except NotHereError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))

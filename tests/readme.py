@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from exporter.config import SETTINGS
 from exporter.errors import Anomaly, Reason
 from exporter.metrics.families import FAMILIES
 from exporter.telemetry import EXPORTER_FAMILIES
+from tests.benchmarks.figures import HEAD, RESULTS, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,7 +55,20 @@ def reasons() -> str:
     return f"`reason` is one of {code(Reason)}; `kind` one of {code(Anomaly)}."
 
 
-SECTIONS = {"metrics": metrics, "reasons": reasons, "settings": settings, "flags": flags}
+def benchmarks() -> str:
+    if not RESULTS.exists():
+        return "Not measured yet: `make bench`."
+    results = json.loads(RESULTS.read_text())
+    on = results["conditions"]
+    beside = ", ".join(f"{name} {on[name]}" for name in ("nginx", "prometheus", "prometheus-node-exporter") if on[name])
+    said = (
+        f"Measured on {on['date']} on {on['cores']} cores of {on['cpu']} with Python {on['python']} beside {beside};"
+        f" where no other size is named, {on['properties']:,} properties of {on['trunks_each']} trunks each."
+    )
+    return f"{said}\n\n{table(HEAD, [Row(**each).cells() for each in results['rows']])}"
+
+
+SECTIONS = {"metrics": metrics, "reasons": reasons, "settings": settings, "flags": flags, "benchmarks": benchmarks}
 
 
 def written(text: str) -> str:

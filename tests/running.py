@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-    from exporter.metrics.snapshot import Shown
-    from exporter.model import PropertyView
+    from exporter.model import Shown
     from exporter.simulator import Simulator
 
 Labels = frozenset[tuple[str, str]]
@@ -74,13 +73,16 @@ class Running:
         """Wait until something holds, looking again whenever something new is published."""
         published = asyncio.Event()
         snapshot = self.daemon.snapshot
-        publish = type(snapshot).publish
 
-        def publish_and_tell(view: PropertyView) -> Shown:
-            published.set()
-            return publish(snapshot, view)
+        def telling(publish: Callable[..., Shown]) -> Callable[..., Shown]:
+            def publish_and_tell(*what: object) -> Shown:
+                published.set()
+                return publish(snapshot, *what)
 
-        snapshot.publish = publish_and_tell  # type: ignore[method-assign]  # watched
+            return publish_and_tell
+
+        snapshot.publish = telling(type(snapshot).publish)  # type: ignore[method-assign]  # watched
+        snapshot.publish_health = telling(type(snapshot).publish_health)  # type: ignore[method-assign]  # likewise
         async with asyncio.timeout(30):
             while not holds():
                 await published.wait()

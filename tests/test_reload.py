@@ -189,7 +189,7 @@ async def test_another_api_is_another_world(tmp_path: Path) -> None:
             path.write_text(configuration(second))
             await reload(exporter)
             (sid,) = second.carrier.property_sids
-            await exporter.until(lambda: sid in exporter.daemon.snapshot.properties)
+            await exporter.until(lambda: exporter.daemon.snapshot.get(sid) is not None)
             await exporter.until(lambda: exporter.daemon.poller.properties[sid].health.up is True)
             samples = await exporter.samples()
         assert {dict(key)["property_sid"] for key in samples["siptrunk_info"]} == {sid}

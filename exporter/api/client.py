@@ -51,6 +51,11 @@ class Query:
     path: str
     parameters: Mapping[str, str]
 
+    def at(self, skip: int, count: int) -> Query:
+        """Give the question for `count` records of a list, from the place `skip` on."""
+        paging = {"Results_Skip": str(skip), "Results_Count": str(count)}
+        return Query(self.credentials, self.endpoint, self.path, {**self.parameters, **paging})
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

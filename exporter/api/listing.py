@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import traceback
-from typing import TYPE_CHECKING, Generic
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, NamedTuple, cast
 
-from exporter.api.client import Answer, ApiClient, Query, Validators
+from isal import isal_zlib
+
+from exporter.api.client import ApiClient, Query, Validators
 from exporter.api.pagination import Walked, walk
 from exporter.api.payload import PROJECTS, TRUNKS, Page, Reader, Record
-from exporter.errors import PollError, Reason
+from exporter.errors import Anomaly, PollError, Reason
 from exporter.model import PROVISIONING_STATES, TRUNK_TYPES, Project, Trunk
 
 if TYPE_CHECKING:
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
     from exporter.config import Filters
 
 log = logging.getLogger(__name__)
+
+Anomalies = Counter[Anomaly]
 
 LONGEST_WALK = 600.0
 """Most seconds of the server's time that one walk may take, retries included."""
@@ -35,86 +42,130 @@ _TYPE_CODES = {name: str(code) for code, name in TRUNK_TYPES.items()}
 _STATE_CODES = {name: str(code) for code, name in PROVISIONING_STATES.items()}
 
 
+class _Kept(NamedTuple):
+    """A page of the last complete walk: its `Results_Skip`, and the answer as it came, compressed."""
+
+    skip: int
+    validators: Validators
+    digest: bytes
+    packed: bytes
+
+
 class Listing(Generic[Record]):
-    """One list of the API, walked anew at each call; pages that the server says are unchanged are not sent again."""
+    """One list of the API, walked anew at each call.
+
+    A walk is told by its pages alone. So the places that the last complete walk asked for are asked for again, and
+    where every page comes back byte for byte the same, or the server says that it is unchanged, so is the list, and
+    nothing is decoded. From the first page on that differs, the list is walked as if for the first time.
+    """
 
     def __init__(self, reader: Reader[Record], query: Query) -> None:
+        self.query = query
         self._reader = reader
-        self._query = query
-        self._pages: dict[tuple[int, int], tuple[Validators, Page[Record]]] = {}
+        self._count = 0
+        self._kept: tuple[_Kept, ...] = ()
+        self._steady: Counter[Anomaly] = Counter()
 
-    async def fetch(self, client: ApiClient, *, suspect: bool = False) -> Walked[Record]:
-        """Walk through the list.
+    def records(self) -> tuple[Record, ...]:
+        """Read again what the last complete walk brought."""
+        pages = iter(self._kept)
+
+        async def again(_skip: int) -> Page[Record]:
+            return self._reader.read(isal_zlib.decompress(next(pages).packed))
+
+        try:
+            # Pages in hand are not waited for, so the walk ends in one step.
+            walk(again).send(None)
+        except StopIteration as ended:
+            return cast("Walked[Record]", ended.value).records
+        raise AssertionError("a walk through pages in hand waited")
+
+    async def fetch(self, client: ApiClient, *, suspect: bool = False) -> tuple[tuple[Record, ...] | None, Anomalies]:
+        """Walk through the list; give it, or None where it is the same as the last time, and what was odd.
 
         Raises `PollError`, and nothing else, with whatever kept the walk from being complete: one answer that
         nobody thought of must not end the polling.
         """
         try:
-            return await self._walk(client, suspect=suspect)
+            # A reload must not change the size under the walk: whether pages can overlap depends on it.
+            return await self._walk(_Asking(client, self.query, client.api.page_size, suspect))
         except PollError as error:
             raise self._redacted(error) from None
         except Exception:  # noqa: BLE001 - it is logged, but not before what it says was redacted
-            trace = self._query.credentials.redact(traceback.format_exc())
-            log.error("an answer could not be handled: %s", trace, extra={"path": self._query.path})  # noqa: TRY400 - likewise
+            trace = self.query.credentials.redact(traceback.format_exc())
+            log.error("an answer could not be handled: %s", trace, extra={"path": self.query.path})  # noqa: TRY400 - likewise
             raise PollError(Reason.BAD_PAYLOAD, "the answer could not be handled; the log has the details") from None
 
-    async def _walk(self, client: ApiClient, *, suspect: bool) -> Walked[Record]:
-        spent, size = 0.0, 0
-        used: set[tuple[int, int]] = set()
-        # A reload must not change it under the walk: whether pages can overlap depends on it.
-        count = client.api.page_size
+    async def _walk(self, asking: _Asking) -> tuple[tuple[Record, ...] | None, Anomalies]:
+        before = self._kept if asking.count == self._count else ()
+        by_skip = {kept.skip: kept for kept in before}
+        came: list[_Kept] = []
+        for kept in before:
+            came.append(await asking.page(kept.skip, kept))
+            if came[-1].digest != kept.digest:
+                break
+        else:
+            if before:
+                self._kept = tuple(came)
+                return None, self._steady
+        in_hand = deque(came)
+        came.clear()
 
         async def page(skip: int) -> Page[Record]:
-            nonlocal spent, size
-            used.add((skip, count))
-            answer, fetched = await self._fetch_page(client, skip, count, suspect=suspect)
-            spent += answer.seconds
-            size += len(answer.body or b"")
-            if spent > LONGEST_WALK:
-                raise PollError(Reason.TIMEOUT, f"the walk through the pages took longer than {LONGEST_WALK:g} s")
-            if size > LARGEST_WALK:
-                raise PollError(Reason.TOO_LARGE, f"the pages are larger than {LARGEST_WALK} bytes together")
-            return fetched
+            # Up to the first page that differs the walk asks for what it asked for the last time.
+            came.append(in_hand.popleft() if in_hand else await asking.page(skip, by_skip.get(skip)))
+            return await self._read(isal_zlib.decompress(came[-1].packed))
 
-        try:
-            return await walk(page)
-        finally:
-            # After a failed walk too: pages at ever other places must not pile up.
-            self._pages = {key: kept for key, kept in self._pages.items() if key in used}
+        walked = await walk(page)
+        self._count, self._kept, self._steady = asking.count, tuple(came[-walked.pages :]), walked.steady
+        return walked.records, walked.anomalies
 
     async def probe(self, client: ApiClient) -> None:
         """Ask for one record, to see whether the list can be had; raises `PollError` where it cannot."""
         try:
-            self._reader.read((await client.ask(self._page_query(0, 1))).body or b"")
+            self._reader.read((await client.ask(self.query.at(0, 1))).body or b"")
         except PollError as error:
             raise self._redacted(error) from None
 
     def _redacted(self, error: PollError) -> PollError:
         """Give the error as one short line of text, without the token, which a server may quote anywhere."""
-        line = " ".join(self._query.credentials.redact(error.detail).split())
+        line = " ".join(self.query.credentials.redact(error.detail).split())
         detail = "".join(char if char.isprintable() else "\ufffd" for char in line[:DETAIL_LENGTH])
         return PollError(error.reason, detail, transient=error.transient, retry_after=error.retry_after)
-
-    async def _fetch_page(
-        self, client: ApiClient, skip: int, count: int, *, suspect: bool
-    ) -> tuple[Answer, Page[Record]]:
-        validators, kept = self._pages.get((skip, count), (None, None))
-        answer = await client.ask(self._page_query(skip, count), validators, suspect=suspect)
-        if answer.body is None and kept is not None:
-            return answer, kept
-        page = await self._read(answer.body or b"")
-        if answer.validators != Validators():
-            self._pages[skip, count] = answer.validators, page
-        return answer, page
 
     async def _read(self, body: bytes) -> Page[Record]:
         # A huge answer with something odd in it takes seconds, which the other properties should not wait for.
         return await asyncio.to_thread(self._reader.read, body) if len(body) > LARGE else self._reader.read(body)
 
-    def _page_query(self, skip: int, count: int) -> Query:
-        paging = {"Results_Skip": str(skip), "Results_Count": str(count)}
-        query = self._query
-        return Query(query.credentials, query.endpoint, query.path, {**query.parameters, **paging})
+
+@dataclass(slots=True)
+class _Asking:
+    """Asks for the pages of one walk, `count` records each, and bounds what they may take together."""
+
+    client: ApiClient
+    query: Query
+    count: int
+    suspect: bool
+    seconds: float = 0.0
+    size: int = 0
+
+    async def page(self, skip: int, before: _Kept | None) -> _Kept:
+        """Ask for the page at `skip`, which was `before` the last time."""
+        validators = before.validators if before else None
+        answer = await self.client.ask(self.query.at(skip, self.count), validators, suspect=self.suspect)
+        self.seconds += answer.seconds
+        self.size += len(answer.body or b"")
+        if self.seconds > LONGEST_WALK:
+            raise PollError(Reason.TIMEOUT, f"the walk through the pages took longer than {LONGEST_WALK:g} s")
+        if self.size > LARGEST_WALK:
+            raise PollError(Reason.TOO_LARGE, f"the pages are larger than {LARGEST_WALK} bytes together")
+        if before and answer.body is None:
+            return before
+        body = answer.body or b""
+        digest = hashlib.sha256(body).digest()
+        if before and digest == before.digest:
+            return before._replace(validators=answer.validators)
+        return _Kept(skip, answer.validators, digest, isal_zlib.compress(body, 1))
 
 
 def trunks_of(credentials: Credentials, property_sid: str, filters: Filters) -> Listing[Trunk]:

@@ -29,10 +29,16 @@ MAX_RECORDS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Walked(Generic[Record]):
-    """A complete list, in the server's order, and what was odd on the way."""
+    """A complete list, in the server's order, and what was odd on the way.
+
+    `steady` is what was odd in the `pages` pages of the last walk, the one that was complete: what all walks have that
+    are answered with the very same pages.
+    """
 
     records: tuple[Record, ...]
     anomalies: Counter[Anomaly]
+    steady: Counter[Anomaly]
+    pages: int
 
 
 class _MovedError(Exception):
@@ -48,14 +54,16 @@ async def walk(fetch: Callable[[int], Awaitable[Page[Record]]]) -> Walked[Record
     anomalies: Counter[Anomaly] = Counter()
     why = ""
     for _ in range(MAX_WALKS):
-        this_walk: _Walk[Record] = _Walk(fetch, anomalies)
+        this_walk: _Walk[Record] = _Walk(fetch)
         try:
             await this_walk.run()
         except _MovedError as moved:
+            anomalies.update(this_walk.anomalies)
             anomalies[Anomaly.LIST_CHANGED] += 1
             why = str(moved)
         else:
-            return Walked(tuple(this_walk.known.values()), anomalies)
+            steady = this_walk.anomalies
+            return Walked(tuple(this_walk.known.values()), anomalies + steady, steady, this_walk.pages)
     raise PollError(
         Reason.INCOMPLETE, f"none of {MAX_WALKS} walks through the pages fitted together; in the last {why}"
     )
@@ -66,7 +74,8 @@ class _Walk(Generic[Record]):
     """One walk: `position` counts records as the server does, `known` holds them by Sid."""
 
     fetch: Callable[[int], Awaitable[Page[Record]]]
-    anomalies: Counter[Anomaly]
+    anomalies: Counter[Anomaly] = field(default_factory=Counter)
+    pages: int = 0
     known: dict[str, Record] = field(default_factory=dict)
     position: int = 0
     last_sid: str = ""
@@ -99,6 +108,7 @@ class _Walk(Generic[Record]):
 
     async def _page(self, skip: int) -> Page[Record]:
         page = await self.fetch(skip)
+        self.pages += 1
         self.anomalies.update(page.anomalies)
         total = self.total if page.total is None else page.total
         if self.longest_page and self.total not in (None, total):

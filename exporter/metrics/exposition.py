@@ -1,4 +1,4 @@
-"""From a property to exposition text, once when it changes; from all properties to a scrape, by joining.
+"""From what is known to exposition text: the lines of a family, and prometheus_client's way to the same.
 
 The text is byte for byte what prometheus_client makes of the same samples, whose collector is below. A line is the
 same in all three formats (text 0.0.4, text 1.0.0, OpenMetrics); only the families' headers and the end differ.
@@ -6,7 +6,9 @@ same in all three formats (text 0.0.4, text 1.0.0, OpenMetrics); only the famili
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from operator import itemgetter
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.utils import floatToGoString
@@ -15,37 +17,139 @@ from exporter.metrics.families import (
     PROPERTY_DATA_FAMILIES,
     PROPERTY_HEALTH_FAMILIES,
     Family,
+    PropertyFamily,
+    TrunkFamily,
     trunk_families,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from exporter.config import Metrics
-    from exporter.model import PropertyView
+    from exporter.metrics.families import Samples
+    from exporter.model import PropertyView, Shown, Trunk
 
-_number: Callable[[float], str] = floatToGoString
+AnyFamily = TypeVar("AnyFamily", TrunkFamily, PropertyFamily)
 
-Segments = dict[str, bytes]
-"""Rendered lines by family."""
+_float: Callable[[float], str] = floatToGoString
+_SMALL = tuple(map(_float, range(1000)))
+_EXPONENT_FROM, _EXACT_BELOW = 10**6, 10**15
+_SPECIAL = re.compile(r'[\\\n"]')
+
+
+def number(value: float) -> str:
+    """Write a value as prometheus_client does; nearly all are small integers or Unix times, so these go fast."""
+    if isinstance(value, int):
+        if 0 <= value < len(_SMALL):
+            return _SMALL[value]
+        if _EXPONENT_FROM <= value < _EXACT_BELOW:
+            digits = str(value)
+            return f"{f'{digits[0]}.{digits[1:]}'.rstrip('0.')}e+{len(digits) - 1:02d}"
+    return _float(value)
 
 
 def escape(value: str) -> str:
     """Escape a label value as the text formats ask."""
+    if not _SPECIAL.search(value):
+        return value
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def render(family: Family, view: PropertyView) -> bytes:
-    """Give the property's lines of one family, each with its labels in the order of their names."""
-    names = family.label_names
-    order = sorted(range(len(names)), key=names.__getitem__)
-    line = family.name + "{" + ",".join(f'{names[index]}="%s"' for index in order) + "} %s\n"
-    lines = []
-    for values, number in family.rows(view):
-        if len(values) != len(names):
-            raise ValueError(f"{family.name} has {len(names)} labels, but a sample with {len(values)} values")
-        lines.append(line % (*(escape(values[index]) for index in order), _number(number)))
-    return "".join(lines).encode()
+def _filling(template: str, family: Family, names: Sequence[str]) -> Callable[[tuple[str, ...]], str]:
+    """Give what fills a template with those of the values of the family's own labels that have these names."""
+    places = [family.labels.index(name) for name in names if name in family.labels]
+    if not places:
+        text = template % ()
+        return lambda _values: text
+    pick = itemgetter(*places)
+    return lambda values: template % pick(values)
+
+
+class Lines:
+    """Writes the lines of one family for one subject after another: the trunks of a property, or properties.
+
+    What differs from one subject to the next is often just its Sid, the last of the identity labels: the text around
+    it is made once for the same samples. `outer` holds the values of the identity labels before it.
+    """
+
+    def __init__(self, family: Family, *outer: str) -> None:
+        self._family = family
+        subject = family.identity[-1]
+        fixed = {name: escape(value).replace("%", "%%") for name, value in zip(family.identity, outer, strict=False)}
+        earlier = sorted(name for name in family.label_names if name < subject)
+        later = sorted(name for name in family.label_names if name > subject)
+        before = "".join(f'{name}="{fixed.get(name, "%s")}",' for name in earlier)
+        after = "".join(f',{name}="{fixed.get(name, "%s")}"' for name in later)
+        self._before = _filling(f'{family.name}{{{before}{subject}="', family, earlier)
+        self._after = _filling(f'"{after}}} ', family, later)
+        self.before, self.after = ("", "") if family.labels else (self._before(()), self._after(()))
+        self._made: dict[Samples, list[str]] = {}
+
+    def around(self, samples: Samples) -> list[str]:
+        """Give the texts between which a subject's Sid makes the lines of its samples."""
+        if not samples:
+            return []
+        texts = [""]
+        for values, value in samples:
+            if len(values) != len(self._family.labels):
+                names, given = self._family.label_names, len(values) + len(self._family.identity)
+                raise ValueError(f"{self._family.name} has {len(names)} labels, but a sample with {given} values")
+            fit = tuple(map(escape, values)) if _SPECIAL.search("".join(values)) else values
+            texts[-1] += self._before(fit)
+            texts.append(f"{self._after(fit)}{number(value)}\n")
+        return texts
+
+    def kept_around(self, samples: Samples) -> list[str]:
+        """Give the same, from memory where these samples were seen before."""
+        texts = self._made.get(samples)
+        if texts is None:
+            if len(self._made) >= 1000:  # noqa: PLR2004 - most of what is seen is seen often
+                self._made.clear()
+            texts = self._made[samples] = self.around(samples)
+        return texts
+
+
+def trunk_lines(
+    family: TrunkFamily, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], now: float
+) -> str:
+    """Give a property's lines of a family; `sids` are those of the trunks, escaped."""
+    lines = Lines(family, property_sid)
+    subjects = zip(sids, trunks, strict=True)
+    if value := family.value:
+        before, after = lines.before, lines.after
+        return "".join(
+            [
+                f"{before}{sid}{after}{number(known)}\n"
+                for sid, trunk in subjects
+                if (known := value(trunk, now)) is not None
+            ]
+        )
+    # The descriptive fields of a trunk are hardly ever those of another.
+    around = lines.around if len(family.labels) > 1 else lines.kept_around
+    return "".join([sid.join(around(family.samples(trunk, now))) for sid, trunk in subjects])
+
+
+class PropertyLines:
+    """Gives the properties' lines of a family."""
+
+    def __init__(self, family: PropertyFamily) -> None:
+        self._family = family
+        self._lines = Lines(family)
+
+    def of(self, properties: Iterable[Shown]) -> str:
+        """Give the lines of these properties, one after another."""
+        family, lines = self._family, self._lines
+        if value := family.value:
+            return "".join(
+                [
+                    f"{lines.before}{escape(shown.identity.sid)}{lines.after}{number(known)}\n"
+                    for shown in properties
+                    if (known := value(shown)) is not None
+                ]
+            )
+        return "".join(
+            [escape(shown.identity.sid).join(lines.kept_around(family.samples(shown))) for shown in properties]
+        )
 
 
 def header(family: Family, *, openmetrics: bool) -> bytes:
@@ -65,36 +169,26 @@ class Renderer:
     def __init__(self, metrics: Metrics) -> None:
         self.excluded = frozenset(metrics.exclude)
         per_trunk = trunk_families(metrics.info_labels) if metrics.detail == "trunk" else ()
-        self.data_families = self._published((*per_trunk, *PROPERTY_DATA_FAMILIES))
-        self.health_families = self._published(PROPERTY_HEALTH_FAMILIES)
-        self.families = (*self.data_families, *self.health_families)
+        self._per_trunk = self._published(per_trunk)
+        per_property, health = self._published(PROPERTY_DATA_FAMILIES), self._published(PROPERTY_HEALTH_FAMILIES)
+        self._per_property = [PropertyLines(family) for family in per_property]
+        self._health = [PropertyLines(family) for family in health]
+        self.data_families: tuple[Family, ...] = (*self._per_trunk, *per_property)
+        self.families: tuple[Family, ...] = (*self.data_families, *health)
 
-    def _published(self, families: Iterable[Family]) -> tuple[Family, ...]:
+    def _published(self, families: Iterable[AnyFamily]) -> tuple[AnyFamily, ...]:
         return tuple(family for family in families if family.name not in self.excluded)
 
-    def data(self, view: PropertyView) -> Segments:
-        """Render what the last good list says."""
-        return {family.name: render(family, view) for family in self.data_families}
+    def data(self, shown: Shown, trunks: Sequence[Trunk], now: float) -> list[bytes]:
+        """Render what the last good list says at the Unix time `now`: a property's text for each of `data_families`."""
+        sids = [escape(trunk.sid) for trunk in trunks]
+        texts = [trunk_lines(family, shown.identity.sid, sids, trunks, now) for family in self._per_trunk]
+        texts += [lines.of([shown]) for lines in self._per_property]
+        return [text.encode() for text in texts]
 
-    def health(self, view: PropertyView) -> Segments:
-        """Render how the polling goes."""
-        return {family.name: render(family, view) for family in self.health_families}
-
-
-def join(
-    families: Iterable[Family],
-    properties: Collection[Mapping[str, bytes]],
-    *,
-    openmetrics: bool,
-) -> bytes:
-    """Join the properties' segments, families outermost so that each stays in one piece."""
-    parts: list[bytes] = []
-    for family in families:
-        segments = [segments[family.name] for segments in properties if segments.get(family.name)]
-        if segments:
-            parts.append(header(family, openmetrics=openmetrics))
-            parts.extend(segments)
-    return b"".join(parts)
+    def health(self, properties: Collection[Shown]) -> list[bytes]:
+        """Render how the polling goes: the text of these properties for each of the other families."""
+        return [lines.of(properties).encode() for lines in self._health]
 
 
 class FamiliesCollector:
@@ -113,7 +207,7 @@ class FamiliesCollector:
         """Give the families that have samples."""
         for family, metric in zip(self._families, self.describe(), strict=True):
             for view in self._views:
-                for values, number in family.rows(view):
-                    metric.add_sample(family.name, dict(zip(family.label_names, values, strict=True)), number)
+                for values, value in family.rows(view):
+                    metric.add_sample(family.name, dict(zip(family.label_names, values, strict=True)), value)
             if metric.samples:
                 yield metric

@@ -1,24 +1,24 @@
 """The table of metric families: one entry holds the name, the type, the help, the labels and the samples' source.
 
 The identity labels (`property_sid`, and `trunk_sid` for a trunk's family) are not named in the entries: `rows`
-adds them to every sample, in one place. A source yields a pair (values of the entry's own labels, value) a sample;
-a value that is not known yields nothing.
+adds them to every sample, in one place. A source gives the one value, None where it is not known, or for a family
+with labels of its own a pair (their values, value) a sample.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from itertools import product
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from exporter.model import PROVISIONING_STATES, TRUNK_TYPES, UNKNOWN, UNREADABLE, PropertyView, Trunk
+from exporter.model import KINDS, PROVISIONING_STATES, UNKNOWN, UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from exporter.model import PropertyView, Shown, Trunk
 
 Sample = tuple[tuple[str, ...], float]
-Subject = TypeVar("Subject")
+Samples = tuple[Sample, ...]
 MetricType = Literal["gauge", "counter", "histogram"]
 
 INFO_LABELS = ("name", "trunk_type", "customer_reference", "external_reference", "default_caller_id")
@@ -43,63 +43,59 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class TrunkFamily(Described):
-    """A family with samples for each trunk, made from the trunk and the Unix time."""
+    """A family with samples for each trunk, made from the trunk and the Unix time: a `value`, or labelled `samples`."""
 
     identity: ClassVar[tuple[str, ...]] = ("property_sid", "trunk_sid")
 
-    samples: Callable[[Trunk, float], Iterator[Sample]] = lambda _trunk, _now: iter(())
+    value: Callable[[Trunk, float], float | None] | None = None
+    samples: Callable[[Trunk, float], Samples] = lambda _trunk, _now: ()
 
     def rows(self, view: PropertyView) -> Iterator[Sample]:
         """Yield the property's samples, the values in the order of `label_names`."""
         sid, now = view.identity.sid, view.now
         for trunk in view.trunks or ():
-            for values, number in self.samples(trunk, now):
+            for values, number in _only(self.value(trunk, now)) if self.value else self.samples(trunk, now):
                 yield (sid, trunk.sid, *values), number
 
 
 @dataclass(frozen=True, slots=True)
 class PropertyFamily(Described):
-    """A family with samples for each property, made from what is shown of it and the Unix time."""
+    """A family with samples for each property, made from what is shown of it: a `value`, or labelled `samples`."""
 
     identity: ClassVar[tuple[str, ...]] = ("property_sid",)
 
-    samples: Callable[[PropertyView, float], Iterator[Sample]] = lambda _view, _now: iter(())
+    value: Callable[[Shown], float | None] | None = None
+    samples: Callable[[Shown], Samples] = lambda _shown: ()
 
     def rows(self, view: PropertyView) -> Iterator[Sample]:
         """Yield the property's samples, the values in the order of `label_names`."""
-        for values, number in self.samples(view, view.now):
+        shown = view.shown
+        for values, number in _only(self.value(shown)) if self.value else self.samples(shown):
             yield (view.identity.sid, *values), number
 
 
 Family = TrunkFamily | PropertyFamily
 
 
-def _value(read: Callable[[Subject, float], float | None]) -> Callable[[Subject, float], Iterator[Sample]]:
-    """Make the source of a family without labels of its own: at most one sample, none where `read` gives None."""
-
-    def samples(subject: Subject, now: float) -> Iterator[Sample]:
-        value = read(subject, now)
-        if value is not None:
-            yield (), value
-
-    return samples
+def _only(value: float | None) -> Samples:
+    return () if value is None else (((), value),)
 
 
-def _info(labels: tuple[str, ...]) -> Callable[[Trunk, float], Iterator[Sample]]:
-    def samples(trunk: Trunk, _now: float) -> Iterator[Sample]:
-        yield tuple(getattr(trunk, label) or "" for label in labels), 1
-
-    return samples
+def _info(labels: tuple[str, ...]) -> Callable[[Trunk, float], Samples]:
+    return lambda trunk, _now: ((tuple([getattr(trunk, label) or "" for label in labels]), 1),)
 
 
-def _provisioning_state(trunk: Trunk, _now: float) -> Iterator[Sample]:
-    if trunk.provisioning_state is None:
-        return
-    actual = trunk.state
-    for state in PROVISIONING_STATES.values():
-        yield (state,), state == actual
-    if actual == UNKNOWN:
-        yield (UNKNOWN,), 1
+_STATE_SAMPLES: Mapping[str, Samples] = {
+    actual: (
+        *(((state,), int(state == actual)) for state in PROVISIONING_STATES.values()),
+        *([((UNKNOWN,), 1)] if actual == UNKNOWN else ()),
+    )
+    for actual in (*PROVISIONING_STATES.values(), UNKNOWN)
+}
+
+
+def _provisioning_state(trunk: Trunk, _now: float) -> Samples:
+    return () if trunk.provisioning_state is None else _STATE_SAMPLES[trunk.state]
 
 
 def _end(trunk: Trunk, _now: float) -> float | None:
@@ -115,58 +111,57 @@ def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFam
             "gauge",
             "Descriptive fields of the trunk, always 1.",
             info_labels,
-            _info(info_labels),
+            samples=_info(info_labels),
         ),
         TrunkFamily(
             "siptrunk_channel_limit",
             "gauge",
             "Most channels that the trunk may use at once.",
-            samples=_value(lambda trunk, _now: trunk.channel_limit),
+            value=lambda trunk, _now: trunk.channel_limit,
         ),
         TrunkFamily(
             "siptrunk_active",
             "gauge",
             "Whether the trunk is not deactivated: its EndDate is not set, or lies ahead.",
-            samples=_value(lambda trunk, now: trunk.active(now)),
+            value=lambda trunk, now: trunk.active(now),
         ),
         TrunkFamily(
             "siptrunk_provisioning_state",
             "gauge",
             "Where the carrier's provisioning stands: exactly one state is 1.",
             ("state",),
-            _provisioning_state,
+            samples=_provisioning_state,
         ),
         TrunkFamily(
             "siptrunk_created_timestamp_seconds",
             "gauge",
             "Unix time at which the trunk was created.",
-            samples=_value(lambda trunk, _now: trunk.created or None),
+            value=lambda trunk, _now: trunk.created or None,
         ),
         TrunkFamily(
             "siptrunk_modified_timestamp_seconds",
             "gauge",
             "Unix time at which the trunk was last modified.",
-            samples=_value(lambda trunk, _now: trunk.modified or None),
+            value=lambda trunk, _now: trunk.modified or None,
         ),
         TrunkFamily(
             "siptrunk_end_timestamp_seconds",
             "gauge",
             "Unix time at which the trunk was, or will be, deactivated; absent where none is set.",
-            samples=_value(_end),
+            value=_end,
         ),
     )
 
 
-def _property_trunks(view: PropertyView, _now: float) -> Iterator[Sample]:
-    trunks = view.trunks
-    if trunks is None:
-        return
-    counts = Counter((trunk.trunk_type, trunk.state) for trunk in trunks)
-    documented = list(product(TRUNK_TYPES.values(), PROVISIONING_STATES.values()))
-    for pair in documented:
-        yield pair, counts[pair]
-    for pair in sorted(counts.keys() - set(documented)):
-        yield pair, counts[pair]
+_KINDS = tuple((kind, UNKNOWN not in kind) for kind in KINDS)
+
+
+def _property_trunks(shown: Shown) -> Samples:
+    if shown.summary is None:
+        return ()
+    # Every documented pair is always there.
+    counted = zip(_KINDS, shown.summary.counts, strict=True)
+    return tuple([(kind, count) for (kind, documented), count in counted if documented or count])
 
 
 PROPERTY_DATA_FAMILIES: tuple[PropertyFamily, ...] = (
@@ -175,30 +170,29 @@ PROPERTY_DATA_FAMILIES: tuple[PropertyFamily, ...] = (
         "gauge",
         "Trunks of the property by type and provisioning state.",
         ("trunk_type", "state"),
-        _property_trunks,
+        samples=_property_trunks,
     ),
     PropertyFamily(
         "siptrunk_property_active_trunks",
         "gauge",
         "Trunks of the property whose siptrunk_active is 1.",
-        samples=_value(lambda view, _now: view.active_trunks()),
+        value=lambda shown: shown.summary.active_trunks if shown.summary else None,
     ),
     PropertyFamily(
         "siptrunk_property_active_channel_limit",
         "gauge",
         "Sum of the channel limits of the active trunks; absent where one of them is not known.",
-        samples=_value(lambda view, _now: view.active_channel_limit()),
+        value=lambda shown: shown.summary.active_channel_limit if shown.summary else None,
     ),
 )
 
 
-def _property_info(view: PropertyView, _now: float) -> Iterator[Sample]:
-    yield (view.identity.name, view.identity.account_sid), 1
+def _property_info(shown: Shown) -> Samples:
+    return (((shown.identity.name, shown.identity.account_sid), 1),)
 
 
-def _poll_failures(view: PropertyView, _now: float) -> Iterator[Sample]:
-    for reason, count in view.health.failures.items():
-        yield (reason.value,), count
+def _poll_failures(shown: Shown) -> Samples:
+    return tuple([((reason.value,), count) for reason, count in shown.health.failures.items()])
 
 
 PROPERTY_HEALTH_FAMILIES: tuple[PropertyFamily, ...] = (
@@ -207,50 +201,50 @@ PROPERTY_HEALTH_FAMILIES: tuple[PropertyFamily, ...] = (
         "gauge",
         "The property's name and account, always 1.",
         ("name", "account_sid"),
-        _property_info,
+        samples=_property_info,
     ),
     PropertyFamily(
         "siptrunk_property_up",
         "gauge",
         "Whether the last poll of the property brought a complete list; absent before the first has ended.",
-        samples=_value(lambda view, _now: view.health.up),
+        value=lambda shown: shown.health.up,
     ),
     PropertyFamily(
         "siptrunk_property_stale",
         "gauge",
         "Whether the data served are older than the last poll: they stay until stale_after has passed.",
-        samples=_value(lambda view, _now: view.stale),
+        value=lambda shown: shown.stale,
     ),
     PropertyFamily(
         "siptrunk_property_last_poll_timestamp_seconds",
         "gauge",
         "Unix time at which the last poll of the property ended.",
-        samples=_value(lambda view, _now: view.health.last_poll),
+        value=lambda shown: shown.health.last_poll,
     ),
     PropertyFamily(
         "siptrunk_property_last_success_timestamp_seconds",
         "gauge",
         "Unix time at which the last poll that brought a complete list ended.",
-        samples=_value(lambda view, _now: view.health.last_success),
+        value=lambda shown: shown.health.last_success,
     ),
     PropertyFamily(
         "siptrunk_property_last_poll_duration_seconds",
         "gauge",
         "Seconds that the last poll of the property took, waiting for the request budget included.",
-        samples=_value(lambda view, _now: view.health.last_duration),
+        value=lambda shown: shown.health.last_duration,
     ),
     PropertyFamily(
         "siptrunk_property_polls_total",
         "counter",
         "Polls of the property that have ended.",
-        samples=_value(lambda view, _now: view.health.polls),
+        value=lambda shown: shown.health.polls,
     ),
     PropertyFamily(
         "siptrunk_property_poll_failures_total",
         "counter",
         "Polls of the property that failed, by reason.",
         ("reason",),
-        _poll_failures,
+        samples=_poll_failures,
     ),
 )
 

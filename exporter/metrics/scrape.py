@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client.exposition import choose_encoder
 
-from exporter.metrics.exposition import base_name, join
+from exporter.metrics.exposition import base_name, header
+from exporter.metrics.segments import checksum, gzip, inflate, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from prometheus_client import CollectorRegistry, Metric
     from prometheus_client.registry import Collector
 
-    from exporter.metrics.families import Family
+    from exporter.metrics.segments import Segment
     from exporter.metrics.snapshot import Snapshot
 
 OPENMETRICS = "application/openmetrics-text"
-LARGE = 2**20
-"""Bytes from which on compressing is left to a thread, so that nothing else waits for it."""
 
 # Our names are legal in every scheme. These two would change them all the same, and a scraper that asks for one
 # reads in the Content-Type which one it got.
@@ -32,51 +30,47 @@ _ESCAPING = re.compile(r"escaping=(dots|values)")
 _OPENMETRICS_VERSION = re.compile(rf"^({re.escape(OPENMETRICS)}; version=)[^;]*")
 _PLAIN = ("text/plain", "text/*", "*/*")
 
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_LAST_BLOCK = b"\x03\x00"
+SENT_AT_ONCE = 2**16
+"""Bytes up to which small pieces are put together: each of a body's pieces is a call to the system."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """An answer to a scrape."""
+    """An answer to a scrape, its body not yet put together; `length` is that of the body in bytes."""
 
-    body: bytes
     content_type: str
     gzip: bool
+    length: int
+    _deflated: Sequence[bytes]
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give the body piece by piece; where it is not compressed, each takes about a millisecond to unpack."""
+        return _put_together(self._deflated) if self.gzip else inflate(self._deflated)
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return b"".join(self.pieces())
+
+
+def _put_together(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    small: list[bytes] = []
+    for piece in pieces:
+        small.append(piece)
+        if sum(map(len, small)) >= SENT_AT_ONCE:
+            yield b"".join(small)
+            small.clear()
+    yield b"".join(small)
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """The beginning of a gzip file (RFC 1952), to which more can be put without compressing it again.
-
-    A full flush (RFC 1951, section 3.2.3: the next block refers to nothing before it) lets the deflate stream go
-    on with whatever comes, and the checksum of the whole is carried on from that of the beginning.
-    """
-
-    deflated: tuple[bytes, ...] = ()
-    crc: int = 0
-    size: int = 0
-
-    def then(self, text: bytes) -> Packed:
-        """Give a longer beginning."""
-        deflate = zlib.compressobj(level=1, wbits=-15)
-        more = deflate.compress(text), deflate.flush(zlib.Z_FULL_FLUSH)
-        return Packed((*self.deflated, *more), zlib.crc32(text, self.crc), self.size + len(text))
-
-    def file(self) -> bytes:
-        """Give the file that ends here, as one member."""
-        trailer = self.crc.to_bytes(4, "little") + (self.size % 2**32).to_bytes(4, "little")
-        return b"".join((_GZIP_HEADER, *self.deflated, _LAST_BLOCK, trailer))
-
-
-@dataclass(frozen=True, slots=True)
-class _Packing:
-    """The data of `data_version`, packed, and with the health of `version` behind them."""
+class _Assembly:
+    """The properties' part of a body: shared by all scrapes of a version of the data."""
 
     version: int
-    data_version: int
-    data: Packed
-    whole: Packed
+    deflated: tuple[bytes, ...]
+    crc: int
+    size: int
 
 
 class Scraper:
@@ -85,52 +79,38 @@ class Scraper:
     def __init__(self, snapshot: Snapshot, own: CollectorRegistry) -> None:
         self._snapshot = snapshot
         self._own = own
-        self._lock = asyncio.Lock()
-        self._packings: dict[bool, _Packing] = {}
+        self._assemblies: dict[bool, _Assembly] = {}
 
     async def scrape(self, accept: str, accept_encoding: str, names: Collection[str] = ()) -> Scrape:
         """Give the exposition in the format that `Accept` asks for; `names` picks families, none means all."""
         encode, content_type = _negotiate(accept)
         openmetrics = content_type.startswith(OPENMETRICS)
-        gzip = "gzip" in (coding for coding, _ in _preferences(accept_encoding))
+        gzip_accepted = "gzip" in (coding for coding, _ in _preferences(accept_encoding))
         chosen = frozenset(filter(None, names))
-        end = encode(_Chosen(self._own, chosen, self._snapshot.renderer.excluded))
-        if gzip and not chosen:
-            packed = await self._pack(openmetrics=openmetrics)
-            return Scrape(packed.then(end).file(), content_type, gzip)
-        families = [
-            family
-            for family in self._snapshot.renderer.families
-            if not chosen or chosen & {family.name, base_name(family)}
-        ]
-        body = self._join(families, openmetrics=openmetrics) + end
-        return Scrape(Packed().then(body).file() if gzip else body, content_type, gzip)
+        await self._snapshot.refresh()
+        data = self._assembled(chosen, openmetrics=openmetrics)
+        end = segment(encode(_Chosen(self._own, chosen, self._snapshot.renderer.excluded)))
+        crc, size = checksum([(data.crc, data.size), (end.crc, end.size)])
+        deflated = (*data.deflated, end.deflated)
+        if not gzip_accepted:
+            return Scrape(content_type, gzip=False, length=size, _deflated=deflated)
+        file = gzip(deflated, crc, size)
+        return Scrape(content_type, gzip=True, length=sum(map(len, file)), _deflated=file)
 
-    def _join(self, families: Iterable[Family], *, openmetrics: bool) -> bytes:
-        properties = [shown.segments for shown in self._snapshot.properties.values()]
-        return join(families, properties, openmetrics=openmetrics)
-
-    async def _pack(self, *, openmetrics: bool) -> Packed:
-        """Compress what has changed since the last scrape; scrapers that come at once share it."""
-        wanted = self._snapshot.version
-        async with self._lock:
-            packing = self._packings.get(openmetrics)
-            if packing is None or packing.version < wanted:
-                self._packings[openmetrics] = packing = await self._repack(packing, openmetrics=openmetrics)
-            return packing.whole
-
-    async def _repack(self, before: _Packing | None, *, openmetrics: bool) -> _Packing:
-        """Compress the data if they have changed, and the health, which changes with every poll."""
-        snapshot = self._snapshot
-        version, data_version = snapshot.version, snapshot.data_version
-        health = self._join(snapshot.renderer.health_families, openmetrics=openmetrics)
-        if before and before.data_version == data_version:
-            data = before.data
-        else:
-            text = self._join(snapshot.renderer.data_families, openmetrics=openmetrics)
-            data = await asyncio.to_thread(Packed().then, text) if len(text) >= LARGE else Packed().then(text)
-        whole = await asyncio.to_thread(data.then, health) if len(health) >= LARGE else data.then(health)
-        return _Packing(version, data_version, data, whole)
+    def _assembled(self, chosen: AbstractSet[str], *, openmetrics: bool) -> _Assembly:
+        version = self._snapshot.text_version
+        last = self._assemblies.get(openmetrics)
+        if last and last.version == version and not chosen:
+            return last
+        segments: list[Segment] = []
+        for family, of_family in self._snapshot.segments():
+            if of_family and (not chosen or chosen & {family.name, base_name(family)}):
+                segments += [segment(header(family, openmetrics=openmetrics)), *of_family]
+        crc, size = checksum((each.crc, each.size) for each in segments)
+        assembly = _Assembly(version, tuple([each.deflated for each in segments]), crc, size)
+        if not chosen:
+            self._assemblies[openmetrics] = assembly
+        return assembly
 
 
 class _Chosen:

@@ -1,67 +1,119 @@
-"""What is served now: each property's view and its rendered text, replaced by one assignment when it changes."""
+"""What is served now of every property, and the compressed text of it, brought up to date before each scrape."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
 from typing import TYPE_CHECKING
 
+from exporter.metrics.groups import Group
+
 if TYPE_CHECKING:
-    from exporter.metrics.exposition import Renderer, Segments
-    from exporter.model import PropertyView
+    from collections.abc import Iterator
 
+    from exporter.metrics.exposition import Renderer
+    from exporter.metrics.families import Family
+    from exporter.metrics.segments import Segment
+    from exporter.model import Health, Identity, PropertyView, Shown
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One property as it is served; `true_until` is the Unix time at which its data would change by themselves."""
-
-    view: PropertyView
-    data: Segments
-    segments: Segments
-    true_until: float
+REFRESH_EVERY = 0.5
+"""Seconds between two rounds that bring the text up to date, so that a scrape finds little left to do."""
 
 
 class Snapshot:
-    """All properties as they are served; `version` grows with every change, `data_version` where data change."""
+    """All properties as they are served; `version` grows with every change, `text_version` follows at a refresh."""
 
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
         self.version = 0
-        self.data_version = 0
-        self.properties: dict[str, Shown] = {}
+        self.text_version = 0
+        self._groups: list[Group] = []
+        self._group_of: dict[str, Group] = {}
+        self._outdated: set[Group] = set()
+        self._refreshing = asyncio.Lock()
+
+    def __iter__(self) -> Iterator[Shown]:
+        """Give what is served of each property."""
+        return (group.shown[sid] for sid, group in self._group_of.items())
+
+    def get(self, sid: str) -> Shown | None:
+        """Give what is served of a property."""
+        group = self._group_of.get(sid)
+        return group.shown[sid] if group else None
 
     def publish(self, view: PropertyView) -> Shown:
-        """Serve a property as `view` has it from now on; data that have not changed are not rendered again."""
-        before = self.properties.get(view.identity.sid)
-        if before and view.trunks == before.view.trunks and before.view.now <= view.now < before.true_until:
-            data, true_until = before.data, before.true_until
-        else:
-            data, true_until = self.renderer.data(view), _true_until(view)
-            self.data_version += 1
-        shown = Shown(view, data, data | self.renderer.health(view), true_until)
-        self.properties[view.identity.sid] = shown
-        self.version += 1
+        """Serve a property as `view` has it from now on."""
+        shown = view.shown
+        texts = self.renderer.data(shown, view.trunks or (), view.now)
+        self._show(shown, texts)
         return shown
+
+    def publish_health(self, identity: Identity, health: Health) -> Shown:
+        """Serve other news of the polling with the same data; raises KeyError where nothing was served before."""
+        shown = self._group_of[identity.sid].shown[identity.sid].but(identity, health)
+        self._show(shown, None)
+        return shown
+
+    def _show(self, shown: Shown, texts: list[bytes] | None) -> None:
+        sid = shown.identity.sid
+        group = self._group_of.get(sid)
+        if group is None:
+            if not self._groups or self._groups[-1].full:
+                self._groups.append(self._with_room())
+            group = self._group_of[sid] = self._groups[-1]
+        group.show(shown, texts)
+        self._change(group)
+
+    def _with_room(self) -> Group:
+        group = next((each for each in self._groups if not each.full), None)
+        if group is None:
+            return Group()
+        self._groups.remove(group)
+        return group
 
     def drop(self, sid: str) -> None:
         """Serve nothing of a property any more."""
-        if self.properties.pop(sid, None):
-            self.version += 1
-            self.data_version += 1
+        group = self._group_of.pop(sid, None)
+        if group:
+            group.drop(sid)
+            self._change(group)
 
-    def render_with(self, renderer: Renderer) -> None:
-        """Render all anew, as another configuration wants it."""
-        self.renderer = renderer
-        views = [shown.view for shown in self.properties.values()]
-        # Replaced whole, so that a scrape never sees half of it, and nothing of the old text is used again.
+    def _change(self, group: Group) -> None:
+        self._outdated.add(group)
+        self.version += 1
+
+    def render_with(self, renderer: Renderer, views: Iterator[PropertyView]) -> None:
+        """Render all anew, as another configuration wants it; `views` are those of all properties."""
+        # Replaced whole, so that a scrape never sees half of it.
         fresh = Snapshot(renderer)
         for view in views:
             fresh.publish(view)
-        self.properties = fresh.properties
+        self.renderer = renderer
+        self._groups, self._group_of, self._outdated = fresh._groups, fresh._group_of, fresh._outdated
         self.version += 1
-        self.data_version += 1
 
+    async def refresh(self) -> None:
+        """Bring the text up to date with all that is served now, letting others run in between."""
+        async with self._refreshing:
+            version, renderer = self.version, None
+            # Once more where another configuration came in between: half of its text must not be seen.
+            while renderer is not self.renderer:
+                renderer = self.renderer
+                for group in [each for each in self._groups if each in self._outdated]:
+                    if renderer is self.renderer:
+                        self._outdated.discard(group)
+                        group.refresh(renderer)
+                        await asyncio.sleep(0)
+            self._groups = [group for group in self._groups if group.shown]
+            self.text_version = version
 
-def _true_until(view: PropertyView) -> float:
-    """Give the first EndDate that lies ahead: from then on a trunk shown as active no longer is."""
-    ends = (trunk.end_date for trunk in view.trunks or () if trunk.end_date and trunk.end_date > view.now)
-    return min(ends, default=float("inf"))
+    async def keep_fresh(self) -> None:
+        """Bring the text up to date again and again, for ever."""
+        while True:
+            await asyncio.sleep(REFRESH_EVERY)
+            await self.refresh()
+
+    def segments(self) -> Iterator[tuple[Family, list[Segment]]]:
+        """Give the segments of each family, as of the last `refresh`."""
+        by_family = zip(*(group.segments for group in self._groups if group.segments), strict=True)
+        for family, segments in zip(self.renderer.families, by_family, strict=False):
+            yield family, [each for each in segments if each.size]

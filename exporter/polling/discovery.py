@@ -57,7 +57,7 @@ class Discovery:
         self._rule = rule
         if credentials is not self._credentials:
             self._credentials = credentials
-            self._listing = properties_of(credentials)
+            self._listing.query = properties_of(credentials).query
 
     def replan(self) -> None:
         """Take to a configuration that has changed."""
@@ -90,10 +90,11 @@ class Discovery:
 
     async def _fetch(self) -> dict[str, str]:
         around = self._around
-        walked = await self._listing.fetch(around.client, suspect=self.rhythm.hung)
-        usable = [project for project in walked.records if _SID.fullmatch(project.sid)]
-        walked.anomalies[Anomaly.INVALID_SID] += len(walked.records) - len(usable)
-        around.telemetry.count_anomalies(walked.anomalies)
+        projects, anomalies = await self._listing.fetch(around.client, suspect=self.rhythm.hung)
+        projects = self._listing.records() if projects is None else projects
+        usable = [project for project in projects if _SID.fullmatch(project.sid)]
+        invalid = {Anomaly.INVALID_SID: len(projects) - len(usable)}
+        around.telemetry.count_anomalies({**anomalies, **invalid})
         return {project.sid: project.name or "" for project in usable}
 
     def _note(self, error: PollError | None) -> None:

@@ -14,12 +14,14 @@ from exporter.errors import Anomaly, ConfigError, Fault
 from exporter.model import Identity
 from exporter.polling.discovery import Discovery
 from exporter.polling.property_poller import PropertyPoller, Surroundings, Target
+from exporter.polling.rhythm import phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from exporter.config import Config
     from exporter.metrics.snapshot import Snapshot
+    from exporter.model import PropertyView
     from exporter.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -93,6 +95,10 @@ class Poller:
             self._ready = tried and all(discovery.tried for discovery in self.discoveries.values())
         return self._ready
 
+    def views(self) -> Iterator[PropertyView]:
+        """Give all that is served, the trunks read again, in the order of the snapshot."""
+        return (self.properties[shown.identity.sid].view() for shown in self._around.snapshot)
+
     async def poll_once(self, only: str | None = None) -> None:
         """Look every account up and poll every property (or the one whose Sid is `only`) a single time."""
         await asyncio.gather(*(discovery.look_up() for discovery in self.discoveries.values()))
@@ -122,9 +128,10 @@ class Poller:
                 self._end(self.properties.pop(sid))
             elif poller.target != targets[sid]:
                 poller.update(targets[sid])
-        for sid, target in targets.items():
-            if sid not in self.properties:
-                self.properties[sid] = PropertyPoller(target, self._around)
+        # In the order in which they will be polled: what changes together then lies together in the snapshot.
+        for sid in sorted(targets.keys() - self.properties.keys(), key=phase):
+            self.properties[sid] = PropertyPoller(targets[sid], self._around)
+        self.properties = {sid: self.properties[sid] for sid in targets}
         if self._started:
             self._warn_of_overload()
             for runner in self._runners():

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_NO_FAILURES = dict.fromkeys(Reason, 0)
+
 
 @dataclass(slots=True)
 class Surroundings:
@@ -56,10 +58,10 @@ class PropertyPoller:
         self.rhythm = Rhythm(target.identity.sid)
         self._around = around
         self._listing = trunks_of(target.credentials, target.identity.sid, target.filters)
-        self._health = Health(0, dict.fromkeys(Reason, 0))
+        self._health = Health(0, _NO_FAILURES)
         self._last_success: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._publish(None)
+        self._serve()
 
     @property
     def account_sid(self) -> str:
@@ -74,14 +76,14 @@ class PropertyPoller:
     def update(self, target: Target) -> None:
         """Go on with the same trunks under another name or other credentials."""
         if target.credentials is not self.target.credentials:
-            self._listing = trunks_of(target.credentials, target.identity.sid, target.filters)
+            self._listing.query = trunks_of(target.credentials, target.identity.sid, target.filters).query
         self.target = target
-        self._refresh()
+        self._serve()
 
     def replan(self) -> None:
         """Take to a configuration that has changed."""
         self.rhythm.replan(self._around.poll.interval)
-        self._refresh()
+        self._serve()
 
     def close(self) -> None:
         """Withdraw the property whole."""
@@ -100,7 +102,8 @@ class PropertyPoller:
                 error = PollError(Reason.BAD_PAYLOAD, "the data could not be published; the log has the details")
                 self._note(error, 0.0)
                 self.rhythm.ended(error, self._around.poll.interval)
-                self._publish(None)
+                self._last_success = None
+                self._serve()
             await self.rhythm.wait()
 
     async def poll(self) -> None:
@@ -118,23 +121,21 @@ class PropertyPoller:
         self._note(error, loop.time() - started)
         outdated = self.target.credentials.version is not token
         self.rhythm.ended(error, self._around.poll.interval, outdated=outdated)
-        if error:
-            self._refresh()
-        else:
-            self._publish(trunks)
+        self._serve(trunks)
 
-    async def _fetch(self) -> tuple[Trunk, ...]:
+    async def _fetch(self) -> tuple[Trunk, ...] | None:
         around = self._around
-        walked = await self._listing.fetch(around.client, suspect=self.rhythm.hung)
-        around.telemetry.count_anomalies(walked.anomalies)
-        return walked.records
+        trunks, anomalies = await self._listing.fetch(around.client, suspect=self.rhythm.hung)
+        if anomalies:
+            around.telemetry.count_anomalies(anomalies)
+        return trunks
 
     def _note(self, error: PollError | None, seconds: float) -> None:
         now = self._around.clock()
         before = self._health
-        failures = dict(before.failures)
+        failures = before.failures
         if error:
-            failures[error.reason] += 1
+            failures = {**failures, error.reason: failures[error.reason] + 1}
         self._health = Health(
             polls=before.polls + 1,
             failures=failures,
@@ -155,21 +156,31 @@ class PropertyPoller:
         elif before.polls:
             log.info("poll succeeded again", extra=about)
 
-    def _refresh(self) -> None:
-        """Serve the same trunks anew, as far as they may still be served."""
-        shown = self._around.snapshot.properties.get(self.target.identity.sid)
-        self._publish(shown.view.trunks if shown else None)
+    def view(self) -> PropertyView:
+        """Give what is served now, the trunks read again."""
+        return self._view(self._listing.records() if self._seconds_left() > 0 else None)
 
-    def _publish(self, trunks: tuple[Trunk, ...] | None) -> None:
-        """Serve `trunks` until something makes them untrue: an EndDate that comes, or their own age."""
+    def _view(self, trunks: tuple[Trunk, ...] | None) -> PropertyView:
+        return PropertyView(self.target.identity, self._health, trunks, self._around.clock())
+
+    def _serve(self, trunks: tuple[Trunk, ...] | None = None) -> None:
+        """Serve the last good list until something makes it untrue: an EndDate that comes, or its own age.
+
+        `trunks` are that list where they are not those served already.
+        """
         if self._timer:
             self._timer.cancel()
-        left = self._seconds_left()
-        view = PropertyView(self.target.identity, self._health, trunks if left > 0 else None, self._around.clock())
-        shown = self._around.snapshot.publish(view)
-        until_change = min(left, shown.true_until - view.now)
-        if view.trunks is not None and until_change < float("inf"):
-            self._timer = asyncio.get_running_loop().call_later(until_change, self._refresh)
+        snapshot, now, left = self._around.snapshot, self._around.clock(), self._seconds_left()
+        before = snapshot.get(self.target.identity.sid)
+        summary = before.summary if before else None
+        still_true = summary is not None and summary.true_from <= now < summary.true_until
+        if before and trunks is None and (still_true if left > 0 else summary is None):
+            shown = snapshot.publish_health(self.target.identity, self._health)
+        else:
+            shown = snapshot.publish(self.view() if trunks is None else self._view(trunks if left > 0 else None))
+        if shown.summary:
+            until_change = min(left, shown.summary.true_until - now)
+            self._timer = asyncio.get_running_loop().call_later(until_change, self._serve)
 
     def _seconds_left(self) -> float:
         """Give how long the last good data may be served: those of a failing property until they are too old.
@@ -178,7 +189,7 @@ class PropertyPoller:
         their end too: one interval later.
         """
         if self._last_success is None:
-            return float("inf")
+            return 0.0
         poll = self._around.poll
         longest = poll.stale_after if self._health.up is False else poll.interval + poll.stale_after
         return self._last_success + longest - asyncio.get_running_loop().time()

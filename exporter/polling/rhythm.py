@@ -11,6 +11,11 @@ SLOWEST_AUTH_RETRY = 600.0
 """Seconds between tries with credentials that were rejected, at the slowest (or the poll interval, if longer)."""
 
 
+def phase(key: str) -> float:
+    """Give the place within each interval of what has this Sid: 0 is its beginning, 1 its end."""
+    return zlib.crc32(key.encode()) / 2**32
+
+
 class Rhythm:
     """The rhythm of one property: a fixed place within each interval, drawn from its Sid.
 
@@ -19,7 +24,7 @@ class Rhythm:
     """
 
     def __init__(self, key: str) -> None:
-        self._phase = zlib.crc32(key.encode()) / 2**32
+        self._phase = phase(key)
         self._due = 0.0
         self._ended = 0.0
         self._last_error: PollError | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from exporter.errors import ConfigError
 from exporter.web.status import CONTENT_SECURITY_POLICY, LINKS, Status, page, status_of
@@ -15,10 +16,17 @@ from exporter.web.status import CONTENT_SECURITY_POLICY, LINKS, Status, page, st
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from exporter.metrics.scrape import Scraper
+    from exporter.metrics.scrape import Scrape, Scraper
     from exporter.metrics.snapshot import Snapshot
     from exporter.polling.poller import Poller
 
+
+log = logging.getLogger(__name__)
+
+SMALL = 2**16
+"""Most bytes of a body that is sent in one go."""
+SLOWEST_SCRAPER = 120.0
+"""Most seconds that a scraper may take to read its answer: Prometheus gives up long before."""
 
 RESERVED = ("/", "/-/reload", *LINKS)
 """The paths that the metrics cannot have."""
@@ -53,7 +61,7 @@ class Endpoints:
         app.on_response_prepare.append(_harden)
         return app
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
         scrape = await self.scraper.scrape(
             ",".join(request.headers.getall("Accept", [])),
             ",".join(request.headers.getall("Accept-Encoding", [])),
@@ -62,11 +70,18 @@ class Endpoints:
         headers = {"Content-Type": scrape.content_type, "Vary": "Accept, Accept-Encoding"}
         if scrape.gzip:
             headers["Content-Encoding"] = "gzip"
-        return web.Response(body=scrape.body, headers=headers)
+        if scrape.length <= SMALL:
+            return web.Response(body=scrape.body, headers=headers)
+        response = web.StreamResponse(headers=headers)
+        response.content_length = scrape.length
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            await _send(scrape, request, response)
+        return response
 
     def _gather(self) -> Status:
-        views = [shown.view for shown in self.snapshot.properties.values()]
-        return status_of(self.poller, views, self.clock())
+        shown = filter(None, map(self.snapshot.get, self.poller.properties))
+        return status_of(self.poller, shown, self.clock())
 
     async def _page(self, _request: web.Request) -> web.Response:
         text = page(self._gather(), self.telemetry_path)
@@ -97,6 +112,20 @@ class Endpoints:
         except (ConfigError, OSError) as error:
             return web.Response(status=500, text=f"the old configuration stays, for the new one is bad:\n{error}\n")
         return web.Response(text="reloaded\n")
+
+
+async def _send(scrape: Scrape, request: web.Request, response: web.StreamResponse) -> None:
+    """Send the body no faster than it is taken: what is held for a slow reader is one piece, and what all share."""
+    pieces = scrape.pieces()
+    try:
+        async with asyncio.timeout(SLOWEST_SCRAPER):
+            # Unpacking is work, which others should not wait for.
+            while piece := next(pieces, b"") if scrape.gzip else await asyncio.to_thread(next, pieces, b""):
+                await response.write(piece)
+    except TimeoutError:
+        log.warning("a scraper that had not taken its answer in %g s was cut off", SLOWEST_SCRAPER)
+        if request.transport:
+            request.transport.abort()
 
 
 async def _harden(_request: web.Request, response: web.StreamResponse) -> None:

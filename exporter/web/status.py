@@ -14,7 +14,7 @@ from exporter import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporter.model import PropertyView
+    from exporter.model import Shown
     from exporter.polling.poller import Poller
 
 _STYLE = """
@@ -59,44 +59,44 @@ class Status:
     properties: list[dict[str, Any]]
 
 
-def status_of(poller: Poller, views: Iterable[PropertyView], now: float) -> Status:
+def status_of(poller: Poller, properties: Iterable[Shown], now: float) -> Status:
     """Gather what the status page shows; what is not known is None."""
     discoveries = [
         {"account_sid": sid, "tried": discovery.tried, "error": discovery.last_error}
         for sid, discovery in poller.discoveries.items()
     ]
-    return Status(__version__, poller.ready, now, discoveries, [entry_of(view) for view in views])
+    return Status(__version__, poller.ready, now, discoveries, [entry_of(shown) for shown in properties])
 
 
-def entry_of(view: PropertyView) -> dict[str, Any]:
+def entry_of(shown: Shown) -> dict[str, Any]:
     """Give what is told of one property."""
-    health, trunks = view.health, view.trunks
+    health, summary = shown.health, shown.summary
     return {
-        "property_sid": view.identity.sid,
-        "account_sid": view.identity.account_sid,
-        "name": view.identity.name,
-        "state": _state(view),
+        "property_sid": shown.identity.sid,
+        "account_sid": shown.identity.account_sid,
+        "name": shown.identity.name,
+        "state": _state(shown),
         "up": health.up,
-        "stale": view.stale,
+        "stale": shown.stale,
         "polls": health.polls,
         "failures": dict(health.failures),
         "last_poll": health.last_poll,
         "last_success": health.last_success,
         "last_duration_seconds": health.last_duration,
         "last_error": health.last_error,
-        "trunks": None if trunks is None else len(trunks),
-        "active_trunks": view.active_trunks(),
-        "active_channel_limit": view.active_channel_limit(),
+        "trunks": summary and summary.trunks,
+        "active_trunks": summary and summary.active_trunks,
+        "active_channel_limit": summary and summary.active_channel_limit,
     }
 
 
-def _state(view: PropertyView) -> str:
-    health = view.health
+def _state(shown: Shown) -> str:
+    health = shown.health
     if health.up is None:
         return "not polled yet"
     if health.up:
         return "up"
-    if view.trunks is None:
+    if shown.summary is None:
         return "down, no data"
     return "down, last good data"
 

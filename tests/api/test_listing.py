@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.api.client import ApiClient
-from exporter.api.listing import DETAIL_LENGTH, Listing, properties_of, trunks_of
+from exporter.api.listing import DETAIL_LENGTH, Anomalies, Listing, properties_of, trunks_of
 from exporter.config import Api, Filters
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.simulator import Simulator, SimulatorOptions
@@ -20,10 +23,11 @@ from tests.api.fake_api import ACCOUNT_SID, CREDENTIALS, ENCODED, PATH, TOKEN, F
 if TYPE_CHECKING:
     import httpx
 
-    from exporter.api.pagination import Walked
     from exporter.model import Project, Trunk
     from exporter.simulator import Fault
 
+T = TypeVar("T")
+Found = tuple[tuple[T, ...] | None, Anomalies]
 ONE_PAGE = answer(b'{"SipTrunks":[{"SipTrunkSid":"ST1"}],"TotalCount":1}')
 
 
@@ -31,8 +35,18 @@ def trunks(filters: Filters | None = None) -> Listing[Trunk]:
     return trunks_of(CREDENTIALS, "S1", filters or Filters())
 
 
-def sids(walked: Walked[Trunk] | Walked[Project]) -> list[str]:
-    return [record.sid for record in walked.records]
+def sids(found: Found[Trunk] | Found[Project]) -> list[str]:
+    records, _ = found
+    assert records is not None
+    return [record.sid for record in records]
+
+
+async def walked(listing: Listing[Trunk], client: ApiClient) -> str:
+    """Walk once, and give the Sids of the list, with a `=` before it where it was the same as the last time."""
+    records, _ = await listing.fetch(client)
+    every = "".join(record.sid for record in listing.records())
+    assert records is None or sids((records, Counter())) == list(every)
+    return "=" * (records is None) + every
 
 
 def refused(api: FakeApi, **settings: float | str) -> PollError:
@@ -151,13 +165,13 @@ def test_waiting_for_the_budget_is_not_the_time_of_the_server(monkeypatch: pytes
 def test_pages_that_are_unchanged_are_taken_from_the_last_walk() -> None:
     api = PagedApi("ABCDE", tagged=True)
 
-    async def walks(client: ApiClient) -> list[list[str]]:
+    async def walks(client: ApiClient) -> list[str]:
         listing = trunks()
-        found = [sids(await listing.fetch(client)) for _ in range(2)]
+        found = [await walked(listing, client) for _ in range(2)]
         api.trunks = "ABCDXYZ"
-        return [*found, sids(await listing.fetch(client))]
+        return [*found, await walked(listing, client)]
 
-    assert api.run(walks, page_size=3) == [list("ABCDE"), list("ABCDE"), list("ABCDXYZ")]
+    assert api.run(walks, page_size=3) == ["ABCDE", "=ABCDE", "ABCDXYZ"]
     assert api.skips() == ["0", "2", "4", "0", "2", "4", "0", "2", "4", "6"]
     assert api.codes == [200, 200, 200, 304, 304, 304, 304, 200, 200, 200]
 
@@ -165,13 +179,13 @@ def test_pages_that_are_unchanged_are_taken_from_the_last_walk() -> None:
 def test_pages_of_another_size_are_not_taken_for_the_same() -> None:
     api = PagedApi("ABCDE", tagged=True)
 
-    async def walks(client: ApiClient) -> list[list[str]]:
+    async def walks(client: ApiClient) -> list[str]:
         listing = trunks()
-        first = sids(await listing.fetch(client))
+        first = await walked(listing, client)
         client.configure(replace(client.api, page_size=4))
-        return [first, sids(await listing.fetch(client))]
+        return [first, await walked(listing, client)]
 
-    assert api.run(walks, page_size=3) == [list("ABCDE")] * 2
+    assert api.run(walks, page_size=3) == ["ABCDE"] * 2
     assert set(api.codes) == {200}
 
 
@@ -180,7 +194,7 @@ def test_what_is_odd_on_an_unchanged_page_is_counted_again() -> None:
 
     async def walks(client: ApiClient) -> list[int]:
         listing = trunks()
-        return [(await listing.fetch(client)).anomalies[Anomaly.UNDOCUMENTED_CODE] for _ in range(2)]
+        return [(await listing.fetch(client))[1][Anomaly.UNDOCUMENTED_CODE] for _ in range(2)]
 
     assert FakeApi(odd, answer(b"", 304)).run(walks) == [1, 1]
 
@@ -227,7 +241,7 @@ def test_an_error_is_short_however_much_the_server_says() -> None:
     assert len(str(refused(FakeApi(answer(body))))) < 1000
 
 
-async def fetch(base_url: str, property_sid: str, **settings: Any) -> Walked[Trunk]:  # noqa: ANN401 - any setting
+async def fetch(base_url: str, property_sid: str, **settings: Any) -> Found[Trunk]:  # noqa: ANN401 - any setting
     api = FakeApi()
     client = ApiClient(Api(base_url=base_url, requests_per_second=0, **settings), api.telemetry)
     try:
@@ -261,8 +275,8 @@ def simulated(**options: Any) -> Simulator:  # noqa: ANN401 - any option
 async def test_a_whole_list_comes_over_a_real_connection(shape: str, page_cap: int | None) -> None:
     async with simulated(shape=shape, page_cap=page_cap, gzip=True, etag=True) as simulator:
         (sid,) = simulator.carrier.property_sids
-        walked = await fetch(simulator.base_url, sid, page_size=10)
-        assert sids(walked) == [trunk.sip_trunk_sid for trunk in simulator.carrier.trunks(sid)]
+        found = await fetch(simulator.base_url, sid, page_size=10)
+        assert sids(found) == [trunk.sip_trunk_sid for trunk in simulator.carrier.trunks(sid)]
 
 
 @pytest.mark.parametrize(
@@ -290,17 +304,50 @@ async def test_every_answer_that_is_no_list_fails_the_walk_with_its_reason(fault
     assert caught.value.reason == reason
 
 
-def test_pages_of_walks_that_failed_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_that_fails_leaves_the_last_complete_one_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exporter.api.pagination.MAX_RECORDS", 6)
-    api = PagedApi("ABCDEFGHIJ", tagged=True)
+    api = PagedApi("ABCDE", tagged=True)
 
-    async def kept_after_failures(client: ApiClient) -> int:
+    async def walks(client: ApiClient) -> list[str]:
         listing = trunks()
-        for size in (3, 4, 5):
-            client.configure(replace(client.api, page_size=size))
+        found = [await walked(listing, client)]
+        for api.trunks in ("ABCDEFGHIJ", "UVWXYZABCD"):
             with pytest.raises(PollError, match="too_large"):
                 await listing.fetch(client)
-        return len(listing._pages)  # noqa: SLF001 - memory is seen nowhere else
+            found.append("".join(record.sid for record in listing.records()))
+        api.trunks = "ABCDE"
+        return [*found, await walked(listing, client)]
 
-    assert api.run(kept_after_failures) == 2
-    assert api.skips() == ["0", "2", "4", "0", "3", "0", "4"]
+    assert api.run(walks, page_size=3) == ["ABCDE", "ABCDE", "ABCDE", "=ABCDE"]
+
+
+PLACES = st.lists(st.sampled_from("ABCDEFGHIJ"), unique=True, max_size=8).map("".join)
+
+
+@given(lists=st.lists(PLACES, min_size=2, max_size=5), size=st.integers(1, 4), tagged=st.booleans())
+def test_a_list_walked_again_is_what_a_first_walk_finds(lists: list[str], size: int, tagged: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    api = PagedApi("", tagged=tagged)
+
+    async def walks(client: ApiClient) -> None:
+        listing = trunks()
+        before = None
+        for api.trunks in lists:
+            assert await walked(listing, client) == "=" * (api.trunks == before) + api.trunks
+            before = api.trunks
+
+    api.run(walks, page_size=size)
+
+
+def test_what_has_not_changed_costs_no_request_more_than_before() -> None:
+    api = PagedApi("ABCDEFGH")
+
+    async def walks(client: ApiClient) -> list[int]:
+        listing = trunks()
+        counts = []
+        for api.trunks in ("ABCDEFGH", "ABCDEFGH", "ABCDEFXH", "ABCDEFX"):
+            before = len(api.requests)
+            await walked(listing, client)
+            counts.append(len(api.requests) - before)
+        return counts
+
+    assert api.run(walks, page_size=3) == [5, 5, 5, 4]

@@ -1,83 +1,80 @@
-"""`make bench`: what a scrape and a poll cost beside plain prometheus_client, measured in turn in one run."""
+"""`make bench`: what scrapes and polls cost, over real sockets, beside what one would use otherwise."""
 
-from __future__ import annotations
+import argparse
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
 
-import asyncio
-import statistics
-import time
-from typing import TYPE_CHECKING
+from tests.benchmarks.figures import HEAD, RESULTS, Row
+from tests.benchmarks.polling import growth, start, steady
+from tests.benchmarks.scraping import churn, naive, prometheus, scrape
+from tests.benchmarks.world import TRUNKS, Bench
+from tests.programs import NotHereError, find
+from tests.readme import table
 
-from prometheus_client import CollectorRegistry, generate_latest
-
-from exporter.api.payload import TRUNKS
-from exporter.config import Metrics
-from exporter.errors import Reason
-from exporter.metrics.exposition import FamiliesCollector, Renderer
-from exporter.metrics.scrape import Scraper
-from exporter.metrics.snapshot import Snapshot
-from exporter.model import Health, Identity, PropertyView
-from exporter.simulator import Carrier, CarrierOptions, TrunkFilter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-PROPERTIES, TRUNKS_EACH, PAIRS = 400, 50, 5
-NOW = 1_790_000_000.0
-
-
-def pages() -> dict[str, bytes]:
-    carrier = Carrier(CarrierOptions(properties=PROPERTIES, trunks=TRUNKS_EACH, exact=True), NOW)
-    return {
-        sid: b"[" + b",".join(trunk.encoded for trunk in carrier.listing(sid, TrunkFilter(), NOW)) + b"]"
-        for sid in carrier.property_sids
-    }
+STAGES = {stage.__name__: stage for stage in (scrape, naive, churn, prometheus, start, steady, growth)}
+PROGRAMS = {"nginx": "-v", "prometheus": "--version", "prometheus-node-exporter": "--version"}
+PROPERTIES = {False: 2_000, True: 200}
 
 
-def published(answers: dict[str, bytes]) -> Snapshot:
-    """Read and render every property, as their first polls do."""
-    snapshot = Snapshot(Renderer(Metrics()))
-    for sid, body in answers.items():
-        health = Health(1, dict.fromkeys(Reason, 0), NOW, 0.1, None, NOW)
-        snapshot.publish(PropertyView(Identity(sid, "A1", sid), health, TRUNKS.read(body).records, NOW))
-    return snapshot
+def version(name: str, flag: str) -> str | None:
+    """The version that a program tells of itself, None where it is not to be had."""
+    try:
+        told = subprocess.run([find(name), flag], capture_output=True, text=True, check=True, timeout=30)
+    except NotHereError:
+        return None
+    found = re.search(r"version[: ]+(?:nginx/)?([^\s,]+)", told.stdout + told.stderr)
+    return found[1] if found else "?"
 
 
-def seconds(do: Callable[[], object]) -> float:
-    started = time.process_time()
-    do()
-    return time.process_time() - started
+def conditions(*, quick: bool) -> dict[str, str | int | None]:
+    model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    machine = {"cpu": model[1] if model else platform.machine(), "cores": len(os.sched_getaffinity(0))}
+    versions = {"python": platform.python_version(), **{name: version(name, flag) for name, flag in PROGRAMS.items()}}
+    size = {"properties": PROPERTIES[quick], "trunks_each": TRUNKS, "quick": quick}
+    return {"date": datetime.now(UTC).date().isoformat(), **machine, **versions, **size}
 
 
-def main() -> None:
-    answers = pages()
-    snapshot = published(answers)
-    views = [shown.view for shown in snapshot.properties.values()]
-    naive = CollectorRegistry()
-    naive.register(FamiliesCollector(snapshot.renderer.families, views))
-    scraper = Scraper(snapshot, CollectorRegistry())
-
-    # A loop of its own for each scrape would be most of what is measured.
-    loop = asyncio.new_event_loop()
-
-    def scrape(encoding: str) -> None:
-        loop.run_until_complete(scraper.scrape("", encoding))
-
-    candidates: dict[str, Callable[[], object]] = {
-        "prometheus_client renders a scrape": lambda: generate_latest(naive),
-        "scrape, text": lambda: scrape("identity"),
-        "scrape, gzip, data unchanged": lambda: scrape("gzip"),
-        "first poll: read and render all": lambda: published(answers),
-    }
-    scrape("gzip")
-    runs = [{name: seconds(do) for name, do in candidates.items()} for _ in range(PAIRS)]
-    print(f"{PROPERTIES} properties of {TRUNKS_EACH} trunks, CPU, median of {PAIRS} runs in turn\n")
-    print("| what | ms | to prometheus_client |\n| --- | --- | --- |")
-    base = next(iter(candidates))
-    for name in candidates:
-        took = statistics.median(run[name] for run in runs)
-        ratio = statistics.median(run[name] / run[base] for run in runs)
-        print(f"| {name} | {took * 1000:.2f} | {ratio:.5f} |")
-    loop.close()
+def rows(stage: str, *, quick: bool) -> Iterator[Row]:
+    """Run a stage with a scraper of its own; where it fails, a row says why, and other stages can be run."""
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, get_context("spawn")) as scraper:
+        try:
+            yield from STAGES[stage](Bench(Path(folder), scraper, quick, PROPERTIES[quick]))
+        except (RuntimeError, OSError, NotHereError) as error:
+            yield Row(stage, f"the rest of {stage}", None, detail=" ".join(str(error).split()))
 
 
-main()
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small and short: does it work?")
+    parser.add_argument("--only", metavar="STAGE", nargs="+", choices=STAGES, help=f"of {', '.join(STAGES)}")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="JSON; where a whole run writes the README's else")
+    options = parser.parse_args()
+    output = options.output or (None if options.quick or options.only else RESULTS)
+    # A run that is told to end ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    found = []
+    print(table(HEAD, []), flush=True)
+    for stage in options.only or STAGES:
+        for row in rows(stage, quick=options.quick):
+            found.append(row)
+            print(table(HEAD, [row.cells()]).splitlines()[-1], flush=True)
+    if output:
+        results = {"conditions": conditions(quick=options.quick), "rows": [asdict(row) for row in found]}
+        output.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    return int(any(row.measured is None for row in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

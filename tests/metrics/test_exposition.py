@@ -14,9 +14,10 @@ from prometheus_client.exposition import choose_encoder, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.utils import floatToGoString
 
 from exporter.config import Metrics
-from exporter.metrics.exposition import FamiliesCollector, Renderer, render
+from exporter.metrics.exposition import FamiliesCollector, PropertyLines, Renderer, number, trunk_lines
 from exporter.metrics.families import FAMILIES, PropertyFamily, TrunkFamily
 from exporter.metrics.scrape import Scraper
 from exporter.metrics.snapshot import Snapshot
@@ -78,6 +79,11 @@ def test_the_formats_are_those_of_prometheus_clients_own_functions(accept: str) 
     assert generate(reference).decode() == actual
 
 
+@given(st.integers(-(2**70), 2**70) | st.integers(0, 2000) | st.floats() | st.booleans())
+def test_a_number_is_written_as_prometheus_client_writes_it(value: float) -> None:
+    assert floatToGoString(value) == number(value)  # type: ignore[no-untyped-call]  # the library leaves it bare
+
+
 def read_back(metrics: Iterable[Metric]) -> dict[str, Trunk]:
     """Make the trunks again from their samples, by Sid."""
     info: dict[str, dict[str, str]] = {}
@@ -117,14 +123,14 @@ def trunk_of(sid: str, labels: dict[str, str], numbers: dict[str, float], state:
 @pytest.mark.parametrize(("openmetrics", "parse"), PARSERS)
 @given(trunks=st.lists(TRUNKS, max_size=3, unique_by=lambda trunk: trunk.sid))
 def test_any_trunk_that_goes_out_comes_back_equal(openmetrics: bool, parse: Parse, trunks: list[Trunk]) -> None:  # noqa: FBT001 - a parameter of the test
-    text = text_of([view(*trunks)], openmetrics=openmetrics) + "# EOF\n" * openmetrics
+    text = text_of([view(*trunks)], openmetrics=openmetrics)
 
     assert {trunk.sid: trunk for trunk in trunks} == read_back(parse(text))
 
 
 @pytest.mark.parametrize(("openmetrics", "parse"), PARSERS)
 def test_any_parser_finds_the_samples_under_their_family(openmetrics: bool, parse: Parse) -> None:  # noqa: FBT001 - a parameter of the test
-    text = text_of([view(FULL, health=FAILING)], openmetrics=openmetrics) + "# EOF\n" * openmetrics
+    text = text_of([view(FULL, health=FAILING)], openmetrics=openmetrics)
     expected = {family.name.removesuffix("_total"): (family.type, family.help) for family in FAMILIES}
 
     assert expected == {metric.name: (metric.type, metric.documentation) for metric in parse(text)}
@@ -187,12 +193,18 @@ def test_detail_property_leaves_out_just_the_series_of_single_trunks() -> None:
     assert "siptrunk_property_active_trunks" in expected
 
 
+def render(family: TrunkFamily | PropertyFamily, each: PropertyView) -> str:
+    if isinstance(family, TrunkFamily):
+        return trunk_lines(family, "S1", ["T1"], each.trunks or (), NOW)
+    return PropertyLines(family).of([each.shown])
+
+
 @pytest.mark.parametrize("values", [(), ("a",), ("a", "b", "c")])
 @pytest.mark.parametrize("kind", [TrunkFamily, PropertyFamily])
 def test_a_sample_with_too_few_or_too_many_label_values_is_refused(
     kind: Callable[..., TrunkFamily | PropertyFamily], values: tuple[str, ...]
 ) -> None:
-    family = kind("x", "gauge", "X.", ("one", "two"), lambda _subject, _now: iter([(values, 1)]))
+    family = kind("x", "gauge", "X.", ("one", "two"), samples=lambda *_: ((values, 1),))
 
     with pytest.raises(ValueError, match=r"x has . labels, but a sample with . values"):
         render(family, view(FULL))

@@ -1,11 +1,10 @@
-"""A scrape: the format that is asked for, the families that are asked for, compressed once."""
+"""A scrape: the format that is asked for, the families that are asked for, put together once."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import re
-import threading
 import zlib
 from typing import TYPE_CHECKING
 
@@ -13,18 +12,20 @@ import pytest
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from exporter.config import Metrics
-from exporter.metrics import scrape
-from exporter.metrics.exposition import Renderer
+from exporter.metrics import groups, scrape
+from exporter.metrics.exposition import Renderer, header
 from exporter.metrics.families import FAMILIES
-from exporter.metrics.scrape import Packed, Scraper
+from exporter.metrics.scrape import SENT_AT_ONCE, Scraper
+from exporter.metrics.segments import segment
 from exporter.metrics.snapshot import Snapshot
 from exporter.telemetry import EXPORTER_FAMILIES, Telemetry
-from tests.metrics.builders import FAILING, NOW, trunk, view
+from tests.metrics.builders import FAILING, HEALTHY, IDENTITY, NOW, trunk, view
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-Compressions = list[tuple[int, threading.Thread]]
+    from exporter.metrics.families import Family
+    from exporter.metrics.segments import Segment
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8; escaping="
@@ -65,18 +66,31 @@ def families_in(text: str) -> list[str]:
 
 
 @pytest.fixture
-def compressions(monkeypatch: pytest.MonkeyPatch) -> Compressions:
-    """Give the sizes of the data that were compressed, and the thread of each."""
-    compressed: Compressions = []
-    then = Packed.then
+def compressed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Give the texts of siptrunk_info that were compressed."""
+    texts: list[bytes] = []
 
-    def counting(self: Packed, text: bytes) -> Packed:
-        if b"# TYPE siptrunk_info " in text:
-            compressed.append((len(text), threading.current_thread()))
-        return then(self, text)
+    def watched(text: bytes) -> Segment:
+        if text.startswith(b"siptrunk_info{"):
+            texts.append(text)
+        return segment(text)
 
-    monkeypatch.setattr(Packed, "then", counting)
-    return compressed
+    monkeypatch.setattr(groups, "segment", watched)
+    return texts
+
+
+@pytest.fixture
+def assembled(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Give for each body that was put together whether it was one of OpenMetrics."""
+    bodies: list[bool] = []
+
+    def watched(family: Family, *, openmetrics: bool) -> bytes:
+        if family.name == "siptrunk_info":
+            bodies.append(openmetrics)
+        return header(family, openmetrics=openmetrics)
+
+    monkeypatch.setattr(scrape, "header", watched)
+    return bodies
 
 
 @pytest.mark.parametrize(
@@ -145,82 +159,56 @@ async def test_gzip_is_sent_just_to_those_who_take_it(accept_encoding: str, comp
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
 @pytest.mark.parametrize("names", [(), ("siptrunk_active", "siptrunk_exporter_build_info"), ("no_such_family",)])
-@pytest.mark.parametrize("large", [scrape.LARGE, 0])
+@pytest.mark.parametrize("trunks", [0, 2, 2000])
 async def test_what_is_compressed_is_one_gzip_member_of_the_same_text(
-    accept: str, names: tuple[str, ...], large: int, monkeypatch: pytest.MonkeyPatch
+    accept: str, names: tuple[str, ...], trunks: int
 ) -> None:
-    monkeypatch.setattr(scrape, "LARGE", large)
-    served = Served()
-    expected = (await served.text(accept, names)).encode()
-    body = (await served.scraper.scrape(accept, "gzip", names)).body
+    served = Served(trunks=trunks)
+    plain = await served.scraper.scrape(accept, "", names)
+    packed = await served.scraper.scrape(accept, "gzip", names)
     inflate = zlib.decompressobj(31)
 
-    assert expected == inflate.decompress(body)
+    assert plain.body == inflate.decompress(packed.body)
     assert (inflate.eof, inflate.unused_data) == (True, b"")
-    assert expected == gzip.decompress(body)
+    assert plain.body == gzip.decompress(packed.body)
+    assert [answer.length for answer in (plain, packed)] == [len(plain.body), len(packed.body)]
 
 
-async def test_the_data_are_compressed_once_for_each_version_and_kind_of_header(compressions: Compressions) -> None:
+async def test_a_body_is_put_together_once_for_each_version_and_kind_of_header(assembled: list[bool]) -> None:
     served = Served()
     for accept in ("", "text/plain;version=1.0.0", PROMETHEUS_2, "", PROMETHEUS_2):
         served.telemetry.count_request("sip_trunks", "200", 0.1)
         body = (await served.scraper.scrape(accept, "gzip")).body
         assert (await served.text(accept)).encode() == gzip.decompress(body)
 
-    assert len(compressions) == 2
+    assert sorted(assembled) == [False, True]
+
+
+async def test_fifty_scrapers_at_once_share_one_body(assembled: list[bool], compressed: list[bytes]) -> None:
+    served = Served(trunks=2000)
+    answers = await asyncio.gather(*(served.scraper.scrape("", "gzip") for _ in range(50)))
+    expected = (await served.text()).encode()
+
+    assert [gzip.decompress(answer.body) == expected for answer in answers] == [True] * 50
+    assert len(assembled) == len(compressed) == 1
+    pieces = [{id(piece) for piece in answer.pieces() if len(piece) > SENT_AT_ONCE} for answer in answers]
+    assert len(set.intersection(*pieces)) == len(pieces[0])
 
 
 async def test_data_are_compressed_again_when_they_have_changed_and_not_when_only_the_health_has(
-    compressions: Compressions,
+    compressed: list[bytes],
 ) -> None:
     served = Served()
-    changed = view(trunk("T9")), view(trunk("T9"), health=FAILING), view(trunk("T9"))
-    for each in changed:
-        await served.scraper.scrape("", "gzip")
-        served.snapshot.publish(each)
-        body = (await served.scraper.scrape("", "gzip")).body
-        assert (await served.text()).encode() == gzip.decompress(body)
+    await served.scraper.scrape("", "gzip")
+    served.snapshot.publish_health(IDENTITY, HEALTHY)
+    body = (await served.scraper.scrape("", "gzip")).body
+    assert b'siptrunk_property_up{property_sid="S1"} 1.0' in gzip.decompress(body)
+    assert len(compressed) == 1
 
-    assert len(compressions) == 2
-
-
-async def test_scrapes_at_the_same_time_share_one_compression_of_a_large_body_beside_the_loop(
-    compressions: Compressions,
-) -> None:
-    served = Served(trunks=2000)
-    answers = await asyncio.gather(*(served.scraper.scrape("", "gzip") for _ in range(5)))
-    expected = (await served.text()).encode()
-
-    assert [expected] * 5 == [gzip.decompress(answer.body) for answer in answers]
-    ((size, thread),) = compressions
-    assert size >= scrape.LARGE
-    assert thread is not threading.main_thread()
-
-
-async def test_data_that_change_while_they_are_compressed_are_in_the_next_scrape(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    served = Served(trunks=2000)
-    under_way, changed = asyncio.Event(), threading.Event()
-    loop, then = asyncio.get_running_loop(), Packed.then
-
-    def slow(self: Packed, text: bytes) -> Packed:
-        if len(text) >= scrape.LARGE:
-            loop.call_soon_threadsafe(under_way.set)
-            changed.wait(30)
-        return then(self, text)
-
-    monkeypatch.setattr(Packed, "then", slow)
-    before = (await served.text()).encode()
-    first = asyncio.create_task(served.scraper.scrape("", "gzip"))
-    await under_way.wait()
-    served.snapshot.publish(view(*(trunk(f"U{number}") for number in range(9000))))
-    second = asyncio.create_task(served.scraper.scrape("", "gzip"))
-    changed.set()
-    after = (await served.text()).encode()
-
-    assert before == gzip.decompress((await first).body)
-    assert after == gzip.decompress((await second).body)
+    served.snapshot.publish(view(trunk("T9")))
+    body = (await served.scraper.scrape("", "gzip")).body
+    assert b'trunk_sid="T9"' in gzip.decompress(body)
+    assert len(compressed) == 2
 
 
 EVERY_FAMILY = [family.name for family in (*FAMILIES, *EXPORTER_FAMILIES)]

@@ -1,75 +1,26 @@
-"""What is served is rendered once a change, and changes by itself when an EndDate is reached."""
+"""What is served is always what was last published, whatever was published, dropped and brought up to date before."""
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from exporter.config import Metrics
-from exporter.metrics.exposition import Renderer, join
+from exporter.metrics import groups
+from exporter.metrics.exposition import Renderer
 from exporter.metrics.snapshot import Snapshot
 from exporter.model import Identity
-from tests.metrics.builders import FAILING, NOW, text_of, trunk, view
+from tests.metrics.builders import FAILING, NOW, at_once, exposition, text_of, trunk, view
 from tests.metrics.strategies import moved, views
 
 if TYPE_CHECKING:
-    from exporter.metrics.exposition import Segments
     from exporter.model import PropertyView
 
 SOON = int(NOW) + 10
-
-
-class CountingRenderer(Renderer):
-    def __init__(self, metrics: Metrics | None = None) -> None:
-        super().__init__(metrics or Metrics())
-        self.count: Counter[str] = Counter()
-
-    def data(self, view: PropertyView) -> Segments:
-        self.count["data"] += 1
-        return super().data(view)
-
-    def health(self, view: PropertyView) -> Segments:
-        self.count["health"] += 1
-        return super().health(view)
-
-
-def served(snapshot: Snapshot) -> str:
-    properties = [shown.segments for shown in snapshot.properties.values()]
-    return join(snapshot.renderer.families, properties, openmetrics=False).decode()
-
-
-def test_data_that_have_not_changed_are_not_rendered_again() -> None:
-    renderer = CountingRenderer()
-    snapshot = Snapshot(renderer)
-    for seconds in range(3):
-        snapshot.publish(moved(view(trunk(channel_limit=30, end_date=SOON)), seconds))
-
-    assert renderer.count == {"data": 1, "health": 3}
-
-
-@pytest.mark.parametrize(
-    "second",
-    [
-        view(trunk(channel_limit=31, end_date=SOON)),
-        view(trunk(channel_limit=30, end_date=SOON), trunk("T2")),
-        view(),
-        view(shown=False),
-        moved(view(trunk(channel_limit=30, end_date=SOON)), 10),
-        moved(view(trunk(channel_limit=30, end_date=SOON)), -1),
-    ],
-    ids=["trunk changed", "trunk new", "trunk gone", "data gone", "EndDate reached", "clock set back"],
-)
-def test_data_that_have_changed_are_rendered_again(second: PropertyView) -> None:
-    renderer = CountingRenderer()
-    snapshot = Snapshot(renderer)
-    snapshot.publish(view(trunk(channel_limit=30, end_date=SOON)))
-    snapshot.publish(second)
-
-    assert renderer.count["data"] == 2
-    assert text_of([second]) == served(snapshot)
 
 
 @given(views(properties=4))
@@ -78,7 +29,48 @@ def test_what_is_served_of_a_property_is_always_its_last_view(published: list[Pr
     for each in (*published, *published[::2]):
         snapshot.publish(each)
 
-    assert text_of(published) == served(snapshot)
+    assert text_of(published) == exposition(snapshot)
+
+
+def of(sid: str, *trunks: str) -> PropertyView:
+    return view(*map(trunk, trunks), identity=Identity(sid, "A1", sid.lower()))
+
+
+SIDS = st.sampled_from("ABCDEFG")
+TRUNKS = st.lists(st.sampled_from(["T1", "T2", "T3"]), unique=True)
+STEPS = st.lists(
+    st.tuples(st.just("publish"), SIDS, TRUNKS)
+    | st.tuples(st.just("health"), SIDS, st.just([]))
+    | st.tuples(st.just("drop"), SIDS, st.just([]))
+    | st.tuples(st.just("refresh"), st.just(""), st.just([])),
+    max_size=40,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_properties_may_come_change_and_go_in_any_order(
+    steps: list[tuple[str, str, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "GROUP_SIZE", 2)
+    snapshot = Snapshot(Renderer(Metrics()))
+    expected: dict[str, PropertyView] = {}
+    for step, sid, trunks in steps:
+        if step == "publish":
+            expected[sid] = of(sid, *trunks)
+            snapshot.publish(expected[sid])
+        elif step == "health" and sid in expected:
+            before = expected[sid]
+            expected[sid] = view(*before.trunks or (), identity=before.identity, health=FAILING)
+            snapshot.publish_health(before.identity, FAILING)
+        elif step == "drop":
+            snapshot.drop(sid)
+            expected.pop(sid, None)
+        elif step == "refresh":
+            at_once(snapshot.refresh())
+
+    assert sorted(text_of(expected.values()).splitlines()) == sorted(exposition(snapshot).splitlines())
+    assert {shown.identity.sid for shown in snapshot} == expected.keys()
 
 
 @pytest.mark.parametrize(
@@ -92,8 +84,10 @@ def test_what_is_served_of_a_property_is_always_its_last_view(published: list[Pr
 )
 def test_data_are_true_until_the_first_end_date_ahead(ends: tuple[int | None, ...], until: float) -> None:
     trunks = (trunk(f"T{number}", end_date=end) for number, end in enumerate(ends))
+    summary = view(*trunks).shown.summary
 
-    assert until == Snapshot(Renderer(Metrics())).publish(view(*trunks)).true_until
+    assert summary
+    assert (summary.true_from, summary.true_until) == (NOW, until)
 
 
 @pytest.mark.parametrize(("seconds", "active"), [(9.999, "1.0"), (10, "0.0"), (11, "0.0")])
@@ -102,27 +96,18 @@ def test_a_trunk_stops_being_active_when_its_end_date_is_reached(seconds: float,
     snapshot.publish(view(trunk(end_date=SOON)))
     snapshot.publish(moved(view(trunk(end_date=SOON)), seconds))
 
-    assert f'siptrunk_active{{property_sid="S1",trunk_sid="T1"}} {active}\n' in served(snapshot)
-    assert f'siptrunk_property_active_trunks{{property_sid="S1"}} {active}\n' in served(snapshot)
-
-
-def test_a_property_that_is_dropped_is_gone_whole_and_the_others_stay() -> None:
-    snapshot = Snapshot(Renderer(Metrics()))
-    other = view(trunk("T2"), identity=Identity("S2", "A1", ""))
-    snapshot.publish(view(trunk()))
-    snapshot.publish(other)
-    snapshot.drop("S1")
-
-    assert text_of([other]) == served(snapshot)
+    assert f'siptrunk_active{{property_sid="S1",trunk_sid="T1"}} {active}\n' in exposition(snapshot)
+    assert f'siptrunk_property_active_trunks{{property_sid="S1"}} {active}\n' in exposition(snapshot)
 
 
 def test_every_change_gives_a_new_version_and_nothing_else_does() -> None:
     snapshot = Snapshot(Renderer(Metrics()))
+    first = view(trunk())
     versions = [snapshot.version]
     for change in (
-        lambda: snapshot.publish(view(trunk())),
-        lambda: snapshot.publish(view(trunk(), health=FAILING)),
-        lambda: snapshot.render_with(Renderer(Metrics(detail="property"))),
+        lambda: snapshot.publish(first),
+        lambda: snapshot.publish_health(first.identity, FAILING),
+        lambda: snapshot.render_with(Renderer(Metrics(detail="property")), iter([first])),
         lambda: snapshot.drop("S1"),
     ):
         change()
@@ -136,11 +121,27 @@ def test_every_change_gives_a_new_version_and_nothing_else_does() -> None:
 @pytest.mark.parametrize("metrics", [Metrics(detail="property"), Metrics(exclude=("siptrunk_active",))])
 def test_another_configuration_renders_all_that_is_served_anew(metrics: Metrics) -> None:
     snapshot = Snapshot(Renderer(Metrics()))
-    both = [view(trunk()), view(trunk("T2"), identity=Identity("S2", "A1", ""))]
+    both = [of("S1", "T1"), of("S2", "T2")]
     for each in both:
         snapshot.publish(each)
-    snapshot.render_with(Renderer(metrics))
+    snapshot.render_with(Renderer(metrics), iter(both))
 
-    assert text_of(both, metrics) == served(snapshot)
+    assert text_of(both, metrics) == exposition(snapshot)
     snapshot.publish(both[0])
-    assert text_of(both, metrics) == served(snapshot)
+    assert text_of(both, metrics) == exposition(snapshot)
+
+
+async def test_no_scrape_sees_half_of_another_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "GROUP_SIZE", 1)
+    snapshot = Snapshot(Renderer(Metrics()))
+    every = [of(sid, "T1") for sid in "ABCD"]
+    for each in every:
+        snapshot.publish(each)
+    refreshing = asyncio.create_task(snapshot.refresh())
+    for _ in range(2):
+        await asyncio.sleep(0)
+    metrics = Metrics(detail="property")
+    snapshot.render_with(Renderer(metrics), iter(every))
+    await refreshing
+
+    assert text_of(every, metrics) == exposition(snapshot)

@@ -22,18 +22,18 @@ from exporter.config import (
     Secret,
     TokenSource,
 )
-from exporter.metrics.exposition import Renderer, join
+from exporter.metrics.exposition import Renderer
 from exporter.metrics.snapshot import Snapshot
 from exporter.polling.poller import Poller
 from exporter.telemetry import Telemetry
 from tests import fake_clock
+from tests.metrics.builders import exposition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from exporter.metrics.snapshot import Shown
-    from exporter.model import PropertyView
+    from exporter.model import Health, Identity, PropertyView, Shown
 
 P = ParamSpec("P")
 API = Api(base_url="https://api.test", requests_per_second=0, max_attempts=1)
@@ -101,14 +101,18 @@ class WatchedSnapshot(Snapshot):
         self.changed.set()
         return super().publish(view)
 
+    def publish_health(self, identity: Identity, health: Health) -> Shown:
+        self.changed.set()
+        return super().publish_health(identity, health)
+
 
 class Polled:
     """A poller at work as long as the context lasts."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, clock: Callable[[], float] = fake_clock.unix_time) -> None:
         self.registry = CollectorRegistry()
         self.snapshot = WatchedSnapshot()
-        self.poller = Poller(config, self.snapshot, Telemetry(self.registry), fake_clock.unix_time)
+        self.poller = Poller(config, self.snapshot, Telemetry(self.registry), clock)
 
     async def __aenter__(self) -> Self:
         self.poller.start()
@@ -131,8 +135,12 @@ class Polled:
     @property
     def text(self) -> str:
         """The exposition of the properties."""
-        segments = [shown.segments for shown in self.snapshot.properties.values()]
-        return join(self.snapshot.renderer.families, segments, openmetrics=False).decode()
+        return exposition(self.snapshot)
+
+    @property
+    def served(self) -> set[str]:
+        """The Sids of the properties that are served."""
+        return {shown.identity.sid for shown in self.snapshot}
 
     def value(self, series: str, sid: str = "S1", /, **labels: str) -> float | None:
         """Give the value of one series of a property, None where there is none."""

@@ -94,7 +94,7 @@ async def test_another_base_url_is_all_that_is_asked_from_then_on(api: FakeApi) 
         await asyncio.sleep(20)
         asked = len(api.asked)
         await polled.reload(config(account("S1", discover=EVERY), api=replace(API, base_url="https://other.test")))
-        assert set(polled.snapshot.properties) == {"S1"}
+        assert polled.served == {"S1"}
         await asyncio.sleep(1)
 
     assert [each.base_url for each in api.asked[:asked]] == [BASE_URL] * asked
@@ -172,7 +172,7 @@ async def test_an_end_date_of_a_property_that_is_left_out_stirs_nothing(api: Fak
         await polled.reload(config(account("S2")))
         await asyncio.sleep(200)
 
-        assert set(polled.snapshot.properties) == {"S2"}
+        assert polled.served == {"S2"}
 
 
 @pytest.mark.parametrize(("stale_after", "families"), [(100, HEALTH), (1000, None)])
@@ -288,7 +288,7 @@ async def test_another_rule_of_discovery_counts_at_once(
         assert polled.own("discovery_up", account_sid="A1") == 1
         await polled.reload(config(account("S1", discover=rule)))
 
-        assert set(polled.snapshot.properties) == expected
+        assert polled.served == expected
         assert polled.own("discovery_up", account_sid="A1") == (1 if rule else None)
         await asyncio.sleep(300)
         assert polled.own("discovery_up", account_sid="A1") == (1 if rule else None)
@@ -303,7 +303,7 @@ async def test_discovery_that_is_switched_on_looks_up_at_once(api: FakeApi) -> N
         await asyncio.sleep(1)
 
         assert api.times("A1") == [30]
-        assert set(polled.snapshot.properties) == {"S1", "S2"}
+        assert polled.served == {"S1", "S2"}
 
 
 @on_fake_clock

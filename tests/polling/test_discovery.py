@@ -23,7 +23,9 @@ async def settled() -> None:
 
 
 def name_of(polled: Polled, sid: str) -> str:
-    return polled.snapshot.properties[sid].view.identity.name
+    shown = polled.snapshot.get(sid)
+    assert shown
+    return shown.identity.name
 
 
 async def looked_up(times: int) -> None:
@@ -37,7 +39,7 @@ async def test_what_is_configured_and_what_is_discovered_is_polled(api: FakeApi)
     async with Polled(config(account("S1", discover=EVERY))) as polled:
         await settled()
 
-        assert set(polled.snapshot.properties) == {"S1", "S2", "S3"}
+        assert polled.served == {"S1", "S2", "S3"}
         assert [polled.value("siptrunk_property_up", sid) for sid in ("S1", "S2", "S3")] == [1, 1, 1]
         assert polled.value("siptrunk_property_info", "S2", name="Two", account_sid="A1") == 1
 
@@ -63,7 +65,7 @@ async def test_the_names_say_which_are_polled(
     async with Polled(config(account(discover=rule))) as polled:
         await settled()
 
-        assert set(polled.snapshot.properties) == expected
+        assert polled.served == expected
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ async def test_a_sid_that_does_not_belong_into_a_url_is_left_out_and_counted(api
     async with Polled(config(account(discover=EVERY))) as polled:
         await settled()
 
-        assert set(polled.snapshot.properties) == {"S1"}
+        assert polled.served == {"S1"}
         assert polled.own("payload_anomalies_total", kind="invalid_sid") == 4
 
 
@@ -148,7 +150,7 @@ async def test_a_look_up_that_failed_is_made_up_for(api: FakeApi) -> None:
     api.faults["A1"] = REFUSED
     async with Polled(config(account(discover=EVERY))) as polled:
         await settled()
-        assert set(polled.snapshot.properties) == set()
+        assert polled.served == set()
         assert polled.own("discovery_last_success_timestamp_seconds", account_sid="A1") is None
         del api.faults["A1"]
         await looked_up(1)

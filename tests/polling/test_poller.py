@@ -158,7 +158,7 @@ async def test_a_single_round_asks_each_once_and_leaves_nothing_running(
     await polled.poller.stop()
 
     assert sorted(asked.whose for asked in api.asked) == expected
-    assert sorted(polled.snapshot.properties) == [sid for sid in expected if sid != "A1"]
+    assert sorted(polled.served) == [sid for sid in expected if sid != "A1"]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

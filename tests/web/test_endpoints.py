@@ -125,7 +125,7 @@ async def test_the_status_says_what_the_metrics_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("age", "told"), [(0.2, "0 s ago"), (75, "75 s ago"), (-5, "0 s ago")])
 def test_the_page_tells_how_old_the_last_success_is(age: float, told: str) -> None:
     identity, health = Identity("S1", "A1", "Perth"), Health(1, {}, NOW, 1.0, None, NOW)
-    entry = entry_of(PropertyView(identity, health, (), NOW))
+    entry = entry_of(PropertyView(identity, health, (), NOW).shown)
     assert f">{told}</time>" in page(
         Status("1", ready=True, now=NOW + age, discoveries=[], properties=[entry]), "/metrics"
     )
