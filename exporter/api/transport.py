@@ -6,8 +6,8 @@ import asyncio
 import ssl
 import zlib
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlencode
 
 import aiohttp
 import httpx
@@ -23,6 +23,12 @@ MAX_BODY = 4 * 2**20
 """Most bytes of one answer, after decompression: 10,000 trunks fit, and at most 1,000 are asked for."""
 # Longer than the default interval, so that a property's next poll finds the connection of its last one.
 KEEP_ALIVE = 75.0
+
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "User-Agent": f"siptrunk-exporter/{__version__}",
+}
 
 # The first row that fits counts. httpx-aiohttp gives every lost connection out as a time-out, so what it was
 # raised from is what is looked up.
@@ -52,7 +58,10 @@ class Transport:
     """Sends requests to `base_url` and to no other host; `timeout` is the seconds one request may take."""
 
     def __init__(self, base_url: str, timeout: float) -> None:
+        self._base_url = base_url.rstrip("/")
         self._timeout = timeout
+        # What bounds the whole is below.
+        self._extensions = {"timeout": {"connect": timeout / 2}}
         self._in_flight = 0
         self._retired = False
         tls = httpx.create_ssl_context()
@@ -62,18 +71,9 @@ class Transport:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=tls)
             return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            transport=AiohttpTransport(verify=tls, client=open_session),
-            timeout=httpx.Timeout(timeout, connect=timeout / 2, pool=None),
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-                "User-Agent": f"siptrunk-exporter/{__version__}",
-            },
-            # The API sets no cookie; a jar would grow with whatever a server chose to send.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+        # Without a client around it: cookies, redirects, proxies and merged settings, none of which is wanted here,
+        # would cost as much as the request itself.
+        self._http = AiohttpTransport(verify=tls, client=open_session)
 
     async def retire(self) -> None:
         """Close the connections, once the requests in flight have ended."""
@@ -90,9 +90,10 @@ class Transport:
 
         Raises `PollError` (timeout, connect, tls, too_large, bad_payload) where no whole answer came.
         """
-        request = self._http.build_request("GET", path, params=query, headers=headers)
         self._in_flight += 1
         try:
+            url = httpx.URL(f"{self._base_url}{path}{'?' * bool(query)}{urlencode(query)}")
+            request = httpx.Request("GET", url, headers={**_HEADERS, **headers}, extensions=self._extensions)
             async with asyncio.timeout(self._timeout):
                 return await self._send(request, statuses)
         except FOREIGN_ERRORS as error:
@@ -103,7 +104,7 @@ class Transport:
                 await self.retire()
 
     async def _send(self, request: httpx.Request, statuses: list[int]) -> Response:
-        response = await self._http.send(request, stream=True)
+        response = await self._http.handle_async_request(request)
         statuses.append(response.status_code)
         try:
             if response.has_redirect_location:
@@ -141,9 +142,10 @@ async def _read(response: httpx.Response) -> bytes:
     if encoding not in ("gzip", "identity"):
         raise PollError(Reason.BAD_PAYLOAD, "the answer has a Content-Encoding that was not asked for")
     inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    stream = cast("httpx.AsyncByteStream", response.stream)
     body = bytearray()
     received = 0
-    async for chunk in response.aiter_raw():
+    async for chunk in stream:
         received += len(chunk)
         body += inflate.decompress(chunk, MAX_BODY + 1 - len(body)) if inflate else chunk
         if len(body) > MAX_BODY:

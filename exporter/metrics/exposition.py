@@ -34,6 +34,8 @@ AnyFamily = TypeVar("AnyFamily", TrunkFamily, PropertyFamily)
 _float: Callable[[float], str] = floatToGoString
 _SMALL = tuple(map(_float, range(1000)))
 _EXPONENT_FROM, _EXACT_BELOW = 10**6, 10**15
+# Stands where a Sid will: a line's end is in no escaped text.
+_MARK = "\n\n"
 _SPECIAL = re.compile(r'[\\\n"]')
 
 
@@ -55,16 +57,6 @@ def escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _filling(template: str, family: Family, names: Sequence[str]) -> Callable[[tuple[str, ...]], str]:
-    """Give what fills a template with those of the values of the family's own labels that have these names."""
-    places = [family.labels.index(name) for name in names if name in family.labels]
-    if not places:
-        text = template % ()
-        return lambda _values: text
-    pick = itemgetter(*places)
-    return lambda values: template % pick(values)
-
-
 class Lines:
     """Writes the lines of one family for one subject after another: the trunks of a property, or properties.
 
@@ -76,36 +68,33 @@ class Lines:
         self._family = family
         subject = family.identity[-1]
         fixed = {name: escape(value).replace("%", "%%") for name, value in zip(family.identity, outer, strict=False)}
-        earlier = sorted(name for name in family.label_names if name < subject)
-        later = sorted(name for name in family.label_names if name > subject)
-        before = "".join(f'{name}="{fixed.get(name, "%s")}",' for name in earlier)
-        after = "".join(f',{name}="{fixed.get(name, "%s")}"' for name in later)
-        self._before = _filling(f'{family.name}{{{before}{subject}="', family, earlier)
-        self._after = _filling(f'"{after}}} ', family, later)
-        self.before, self.after = ("", "") if family.labels else (self._before(()), self._after(()))
+        names = sorted(family.label_names)
+        labels = ",".join(f'{name}="{fixed.get(name, "%s")}"' for name in names)
+        self._template = f"{family.name}{{{labels}}} %s\n"
+        given = [*family.labels, subject, ""]
+        order = [given.index(name) for name in [*names, ""] if name not in fixed]
+        self._in_order: Callable[[Sequence[str]], tuple[str, ...]] = itemgetter(*order)
+        without_sid: str = "" if family.labels else self._template % self._in_order((_MARK, ""))
+        self.before, _, self.after = without_sid.removesuffix("\n").partition(_MARK)
         self._made: dict[Samples, list[str]] = {}
+
+    def line(self, sid: str, values: tuple[str, ...], value: float) -> str:
+        """Give the line of one sample of the subject with this Sid, which is escaped already."""
+        if len(values) != len(self._family.labels):
+            names, given = self._family.label_names, len(values) + len(self._family.identity)
+            raise ValueError(f"{self._family.name} has {len(names)} labels, but a sample with {given} values")
+        if _SPECIAL.search("".join(values)):
+            values = tuple(map(escape, values))
+        return self._template % self._in_order((*values, sid, number(value)))
 
     def around(self, samples: Samples) -> list[str]:
         """Give the texts between which a subject's Sid makes the lines of its samples."""
-        if not samples:
-            return []
-        texts = [""]
-        for values, value in samples:
-            if len(values) != len(self._family.labels):
-                names, given = self._family.label_names, len(values) + len(self._family.identity)
-                raise ValueError(f"{self._family.name} has {len(names)} labels, but a sample with {given} values")
-            fit = tuple(map(escape, values)) if _SPECIAL.search("".join(values)) else values
-            texts[-1] += self._before(fit)
-            texts.append(f"{self._after(fit)}{number(value)}\n")
-        return texts
-
-    def kept_around(self, samples: Samples) -> list[str]:
-        """Give the same, from memory where these samples were seen before."""
         texts = self._made.get(samples)
         if texts is None:
             if len(self._made) >= 1000:  # noqa: PLR2004 - most of what is seen is seen often
                 self._made.clear()
-            texts = self._made[samples] = self.around(samples)
+            whole = "".join([self.line(_MARK, values, value) for values, value in samples])
+            texts = self._made[samples] = whole.split(_MARK) if samples else []
         return texts
 
 
@@ -124,9 +113,11 @@ def trunk_lines(
                 if (known := value(trunk, now)) is not None
             ]
         )
-    # The descriptive fields of a trunk are hardly ever those of another.
-    around = lines.around if len(family.labels) > 1 else lines.kept_around
-    return "".join([sid.join(around(family.samples(trunk, now))) for sid, trunk in subjects])
+    if len(family.labels) > 1:
+        # The descriptive fields of a trunk are hardly ever those of another.
+        write = lines.line
+        return "".join([write(sid, *sample) for sid, trunk in subjects for sample in family.samples(trunk, now)])
+    return "".join([sid.join(lines.around(family.samples(trunk, now))) for sid, trunk in subjects])
 
 
 class PropertyLines:
@@ -147,9 +138,7 @@ class PropertyLines:
                     if (known := value(shown)) is not None
                 ]
             )
-        return "".join(
-            [escape(shown.identity.sid).join(lines.kept_around(family.samples(shown))) for shown in properties]
-        )
+        return "".join([escape(shown.identity.sid).join(lines.around(family.samples(shown))) for shown in properties])
 
 
 def header(family: Family, *, openmetrics: bool) -> bytes:

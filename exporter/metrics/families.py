@@ -8,6 +8,7 @@ with labels of its own a pair (their values, value) a sample.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from exporter.model import KINDS, PROVISIONING_STATES, UNKNOWN, UNREADABLE
@@ -82,7 +83,11 @@ def _only(value: float | None) -> Samples:
 
 
 def _info(labels: tuple[str, ...]) -> Callable[[Trunk, float], Samples]:
-    return lambda trunk, _now: ((tuple([getattr(trunk, label) or "" for label in labels]), 1),)
+    if not labels:
+        return lambda _trunk, _now: (((), 1),)
+    # With one label more than it gives, attrgetter gives a tuple in every case.
+    fields = attrgetter(*labels, "sid")
+    return lambda trunk, _now: ((tuple([value or "" for value in fields(trunk)[:-1]]), 1),)
 
 
 _STATE_SAMPLES: Mapping[str, Samples] = {

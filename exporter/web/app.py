@@ -116,12 +116,12 @@ class Endpoints:
 
 async def _send(scrape: Scrape, request: web.Request, response: web.StreamResponse) -> None:
     """Send the body no faster than it is taken: what is held for a slow reader is one piece, and what all share."""
-    pieces = scrape.pieces()
     try:
         async with asyncio.timeout(SLOWEST_SCRAPER):
-            # Unpacking is work, which others should not wait for.
-            while piece := next(pieces, b"") if scrape.gzip else await asyncio.to_thread(next, pieces, b""):
+            for piece in scrape.pieces():
                 await response.write(piece)
+                # Others have their turn, also where the scraper takes all at once.
+                await asyncio.sleep(0)
     except TimeoutError:
         log.warning("a scraper that had not taken its answer in %g s was cut off", SLOWEST_SCRAPER)
         if request.transport:

@@ -85,10 +85,14 @@ class FakeApi:
 
         async def main() -> None:
             settings = replace(Api(base_url=BASE_URL, requests_per_second=0), **api)  # type: ignore[arg-type]  # any setting
-            client = ApiClient(settings, self.telemetry)
             clock = SimpleNamespace(time=fake_clock.unix_time)
-            with patch("exporter.api.client.time", clock), respx.mock(using="httpx") as router:
-                router.route().mock(side_effect=self._serve)
+            router = respx.MockRouter()
+            router.route().mock(side_effect=self._serve)
+            transport = patch(
+                "exporter.api.transport.AiohttpTransport", lambda **_: httpx.MockTransport(router.async_handler)
+            )
+            with patch("exporter.api.client.time", clock), transport:
+                client = ApiClient(settings, self.telemetry)
                 try:
                     ended.append(await story(client))
                 finally:
