@@ -33,6 +33,10 @@ _Timestamp = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 _Sid = Annotated[str, msgspec.Meta(min_length=1)]
 
 
+def _label(labels: Mapping[int, str], code: int | None) -> str:
+    return UNKNOWN if code is None else labels.get(code, UNKNOWN)
+
+
 class Trunk(msgspec.Struct, frozen=True, gc=False):
     """One SIP trunk of the list `GET /v2/Properties/{PropertySid}/SipTrunks`; times are Unix seconds.
 
@@ -54,13 +58,12 @@ class Trunk(msgspec.Struct, frozen=True, gc=False):
     @property
     def trunk_type(self) -> str:
         """The type as a label value: `ip_to_ip`, `authenticated` or `unknown`."""
-        return UNKNOWN if self.type is None else TRUNK_TYPES.get(self.type, UNKNOWN)
+        return _label(TRUNK_TYPES, self.type)
 
     @property
     def state(self) -> str:
         """The provisioning state as a label value; `unknown` for one undocumented or not given."""
-        code = self.provisioning_state
-        return UNKNOWN if code is None else PROVISIONING_STATES.get(code, UNKNOWN)
+        return _label(PROVISIONING_STATES, self.provisioning_state)
 
     def active(self, now: float) -> bool | None:
         """Whether the trunk is not deactivated at Unix time `now`; None where its EndDate is unreadable.
@@ -131,7 +134,9 @@ class Summary:
 
 def summarise(trunks: Sequence[Trunk], now: float) -> Summary:
     """Sum up trunks as they are at Unix time `now`."""
-    counts = Counter([(trunk.trunk_type, trunk.state) for trunk in trunks])
+    counts: Counter[tuple[str, str]] = Counter()
+    for (kind, state), count in Counter([(trunk.type, trunk.provisioning_state) for trunk in trunks]).items():
+        counts[_label(TRUNK_TYPES, kind), _label(PROVISIONING_STATES, state)] += count
     activity = [trunk.active(now) for trunk in trunks]
     limits = [trunk.channel_limit for trunk, active in zip(trunks, activity, strict=True) if active]
     return Summary(
@@ -156,6 +161,11 @@ class Shown:
     def stale(self) -> bool | None:
         """Whether data are shown, but from an earlier poll than the last; None before the first has ended."""
         return None if self.health.up is None else self.summary is not None and not self.health.up
+
+    @property
+    def standing(self) -> tuple[object, ...]:
+        """What does not change as long as polls go well."""
+        return self.identity, self.health.up, self.stale, self.health.failures
 
     def but(self, identity: Identity, health: Health) -> Shown:
         """Give the same data with other news of the polling."""

@@ -7,20 +7,12 @@ same in all three formats (text 0.0.4, text 1.0.0, OpenMetrics); only the famili
 from __future__ import annotations
 
 import re
-from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.utils import floatToGoString
 
-from exporter.metrics.families import (
-    PROPERTY_DATA_FAMILIES,
-    PROPERTY_HEALTH_FAMILIES,
-    Family,
-    PropertyFamily,
-    TrunkFamily,
-    trunk_families,
-)
+from exporter.metrics.families import LAYERS, Family, PropertyFamily, TrunkFamily, trunk_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -34,9 +26,11 @@ AnyFamily = TypeVar("AnyFamily", TrunkFamily, PropertyFamily)
 _float: Callable[[float], str] = floatToGoString
 _SMALL = tuple(map(_float, range(1000)))
 _EXPONENT_FROM, _EXACT_BELOW = 10**6, 10**15
+_EXPONENTS = tuple(f"e+{digits - 1:02d}" for digits in range(16))
 # Stands where a Sid will: a line's end is in no escaped text.
 _MARK = "\n\n"
 _SPECIAL = re.compile(r'[\\\n"]')
+_KEPT_STEMS = 1000
 
 
 def number(value: float) -> str:
@@ -46,7 +40,7 @@ def number(value: float) -> str:
             return _SMALL[value]
         if _EXPONENT_FROM <= value < _EXACT_BELOW:
             digits = str(value)
-            return f"{f'{digits[0]}.{digits[1:]}'.rstrip('0.')}e+{len(digits) - 1:02d}"
+            return f"{digits[0]}.{digits[1:]}".rstrip("0.") + _EXPONENTS[len(digits)]
     return _float(value)
 
 
@@ -57,88 +51,108 @@ def escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-class Lines:
-    """Writes the lines of one family for one subject after another: the trunks of a property, or properties.
+class Stems(dict[tuple[str, ...], tuple[str, ...]]):
+    """What is the same in many lines of a family: the texts around the Sids, by the values of the family's own labels.
 
-    What differs from one subject to the next is often just its Sid, the last of the identity labels: the text around
-    it is made once for the same samples. `outer` holds the values of the identity labels before it.
+    The last text is followed by the number. Raises ValueError for too few or too many values.
     """
 
-    def __init__(self, family: Family, *outer: str) -> None:
+    def __init__(self, family: Family) -> None:
+        super().__init__()
         self._family = family
-        subject = family.identity[-1]
-        fixed = {name: escape(value).replace("%", "%%") for name, value in zip(family.identity, outer, strict=False)}
-        names = sorted(family.label_names)
-        labels = ",".join(f'{name}="{fixed.get(name, "%s")}"' for name in names)
-        self._template = f"{family.name}{{{labels}}} %s\n"
-        given = [*family.labels, subject, ""]
-        order = [given.index(name) for name in [*names, ""] if name not in fixed]
-        self._in_order: Callable[[Sequence[str]], tuple[str, ...]] = itemgetter(*order)
-        without_sid: str = "" if family.labels else self._template % self._in_order((_MARK, ""))
-        self.before, _, self.after = without_sid.removesuffix("\n").partition(_MARK)
-        self._made: dict[Samples, list[str]] = {}
 
-    def line(self, sid: str, values: tuple[str, ...], value: float) -> str:
-        """Give the line of one sample of the subject with this Sid, which is escaped already."""
-        if len(values) != len(self._family.labels):
-            names, given = self._family.label_names, len(values) + len(self._family.identity)
-            raise ValueError(f"{self._family.name} has {len(names)} labels, but a sample with {given} values")
-        if _SPECIAL.search("".join(values)):
-            values = tuple(map(escape, values))
-        return self._template % self._in_order((*values, sid, number(value)))
-
-    def around(self, samples: Samples) -> list[str]:
-        """Give the texts between which a subject's Sid makes the lines of its samples."""
-        texts = self._made.get(samples)
-        if texts is None:
-            if len(self._made) >= 1000:  # noqa: PLR2004 - most of what is seen is seen often
-                self._made.clear()
-            whole = "".join([self.line(_MARK, values, value) for values, value in samples])
-            texts = self._made[samples] = whole.split(_MARK) if samples else []
-        return texts
+    def __missing__(self, values: tuple[str, ...]) -> tuple[str, ...]:
+        family = self._family
+        given = [*(_MARK for _ in family.identity), *map(escape, values)]
+        if len(given) != len(family.label_names):
+            wanted = len(family.label_names)
+            raise ValueError(f"{family.name} has {wanted} labels, but a sample with {len(given)} values")
+        labels = ",".join(f'{name}="{text}"' for name, text in sorted(zip(family.label_names, given, strict=True)))
+        stem = tuple(f"{family.name}{{{labels}}} ".split(_MARK))
+        if len(self) < _KEPT_STEMS:
+            self[values] = stem
+        return stem
 
 
-def trunk_lines(
-    family: TrunkFamily, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], now: float
-) -> str:
-    """Give a property's lines of a family; `sids` are those of the trunks, escaped."""
-    lines = Lines(family, property_sid)
-    subjects = zip(sids, trunks, strict=True)
-    if value := family.value:
-        before, after = lines.before, lines.after
+class TrunkLines:
+    """Writes the lines of a family for one property after another."""
+
+    def __init__(self, family: TrunkFamily) -> None:
+        self._family = family
+        self._stems = Stems(family)
+
+    def of(self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], now: float) -> str:
+        """Give a property's lines at the Unix time `now`; all Sids, `sids` those of the trunks, are escaped."""
+        if self._family.choice:
+            return self._chosen(property_sid, sids, map(self._family.choice, trunks))
+        if self._family.value is None:
+            return self._texts(property_sid, sids, trunks)
+        value = self._family.value
+        head, middle, after = self._stems[()]
+        before = f"{head}{property_sid}{middle}"
         return "".join(
             [
                 f"{before}{sid}{after}{number(known)}\n"
-                for sid, trunk in subjects
+                for sid, trunk in zip(sids, trunks, strict=True)
                 if (known := value(trunk, now)) is not None
             ]
         )
-    if len(family.labels) > 1:
-        # The descriptive fields of a trunk are hardly ever those of another.
-        write = lines.line
-        return "".join([write(sid, *sample) for sid, trunk in subjects for sample in family.samples(trunk, now)])
-    return "".join([sid.join(lines.around(family.samples(trunk, now))) for sid, trunk in subjects])
+
+    def _chosen(self, property_sid: str, sids: Sequence[str], keys: Iterable[str | None]) -> str:
+        """Write the same lines for all trunks with the same key, the Sid alone being another."""
+        around: dict[str | None, list[str]] = {}
+        texts = []
+        for sid, key in zip(sids, keys, strict=True):
+            if key not in around:
+                around[key] = self._around(property_sid, self._family.choices.get(key or "", ()))
+            texts.append(sid.join(around[key]))
+        return "".join(texts)
+
+    def _around(self, property_sid: str, samples: Samples) -> list[str]:
+        stems = self._stems
+        lines = [
+            f"{stems[values][0]}{property_sid}{stems[values][1]}{_MARK}{stems[values][2]}{number(value)}\n"
+            for values, value in samples
+        ]
+        return "".join(lines).split(_MARK)
+
+    def _texts(self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk]) -> str:
+        """Write lines of which hardly any two are alike."""
+        columns = {"trunk_sid": sids}
+        for name, text in zip(self._family.labels, self._family.texts, strict=True):
+            column = [text(trunk) or "" for trunk in trunks]
+            columns[name] = list(map(escape, column)) if _SPECIAL.search("".join(column)) else column
+        head, middle, after = self._stems[("%s",) * len(self._family.labels)]
+        line = f"{head}{property_sid.replace('%', '%%')}{middle}%s{after}{number(1)}\n"
+        return "".join(map(line.__mod__, zip(*(columns[name] for name in sorted(columns)), strict=True)))
 
 
 class PropertyLines:
-    """Gives the properties' lines of a family."""
+    """Writes the lines of a family for properties."""
 
     def __init__(self, family: PropertyFamily) -> None:
         self._family = family
-        self._lines = Lines(family)
+        self._stems = Stems(family)
 
     def of(self, properties: Iterable[Shown]) -> str:
         """Give the lines of these properties, one after another."""
-        family, lines = self._family, self._lines
-        if value := family.value:
+        value, stems = self._family.value, self._stems
+        if value:
+            before, after = stems[()]
             return "".join(
                 [
-                    f"{lines.before}{escape(shown.identity.sid)}{lines.after}{number(known)}\n"
+                    f"{before}{escape(shown.identity.sid)}{after}{number(known)}\n"
                     for shown in properties
                     if (known := value(shown)) is not None
                 ]
             )
-        return "".join([escape(shown.identity.sid).join(lines.around(family.samples(shown))) for shown in properties])
+        return "".join(
+            [
+                f"{stems[values][0]}{escape(shown.identity.sid)}{stems[values][1]}{number(count)}\n"
+                for shown in properties
+                for values, count in self._family.samples(shown)
+            ]
+        )
 
 
 def header(family: Family, *, openmetrics: bool) -> bytes:
@@ -153,31 +167,27 @@ def base_name(family: Family) -> str:
 
 
 class Renderer:
-    """Renders what the configuration wants published; data and health apart, because they change apart."""
+    """Renders what the configuration wants published: `trunk_families`, and the families of each of `LAYERS`."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.excluded = frozenset(metrics.exclude)
-        per_trunk = trunk_families(metrics.info_labels) if metrics.detail == "trunk" else ()
-        self._per_trunk = self._published(per_trunk)
-        per_property, health = self._published(PROPERTY_DATA_FAMILIES), self._published(PROPERTY_HEALTH_FAMILIES)
-        self._per_property = [PropertyLines(family) for family in per_property]
-        self._health = [PropertyLines(family) for family in health]
-        self.data_families: tuple[Family, ...] = (*self._per_trunk, *per_property)
-        self.families: tuple[Family, ...] = (*self.data_families, *health)
+        self.trunk_families = self._published(trunk_families(metrics.info_labels) if metrics.detail == "trunk" else ())
+        layers = [self._published(layer.families) for layer in LAYERS]
+        self.families: tuple[Family, ...] = (*self.trunk_families, *(family for layer in layers for family in layer))
+        self._trunk_lines = [TrunkLines(family) for family in self.trunk_families]
+        self._property_lines = [[PropertyLines(family) for family in layer] for layer in layers]
 
     def _published(self, families: Iterable[AnyFamily]) -> tuple[AnyFamily, ...]:
         return tuple(family for family in families if family.name not in self.excluded)
 
-    def data(self, shown: Shown, trunks: Sequence[Trunk], now: float) -> list[bytes]:
-        """Render what the last good list says at the Unix time `now`: a property's text for each of `data_families`."""
-        sids = [escape(trunk.sid) for trunk in trunks]
-        texts = [trunk_lines(family, shown.identity.sid, sids, trunks, now) for family in self._per_trunk]
-        texts += [lines.of([shown]) for lines in self._per_property]
-        return [text.encode() for text in texts]
+    def trunks(self, property_sid: str, trunks: Sequence[Trunk], now: float) -> list[bytes]:
+        """Render a property's trunks as they are at the Unix time `now`: the text for each of `trunk_families`."""
+        property_sid, sids = escape(property_sid), [escape(trunk.sid) for trunk in trunks]
+        return [lines.of(property_sid, sids, trunks, now).encode() for lines in self._trunk_lines]
 
-    def health(self, properties: Collection[Shown]) -> list[bytes]:
-        """Render how the polling goes: the text of these properties for each of the other families."""
-        return [lines.of(properties).encode() for lines in self._health]
+    def properties(self, layer: int, properties: Collection[Shown]) -> list[bytes]:
+        """Render these properties: the text for each family of a layer, by its place in `LAYERS`."""
+        return [lines.of(properties).encode() for lines in self._property_lines[layer]]
 
 
 class FamiliesCollector:

@@ -1,13 +1,13 @@
 """The table of metric families: one entry holds the name, the type, the help, the labels and the samples' source.
 
 The identity labels (`property_sid`, and `trunk_sid` for a trunk's family) are not named in the entries: `rows`
-adds them to every sample, in one place. A source gives the one value, None where it is not known, or for a family
-with labels of its own a pair (their values, value) a sample.
+adds them to every sample, in one place. A sample is a pair: the values of the family's own labels, and the number.
+What is not known gives no sample.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -44,19 +44,32 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class TrunkFamily(Described):
-    """A family with samples for each trunk, made from the trunk and the Unix time: a `value`, or labelled `samples`."""
+    """A family with samples for each trunk, made from the trunk, for a `value` also from the Unix time.
+
+    It has one source: a `value`, None where it is not known; a `choice` of one of `choices`, by a key that is None
+    where there is no sample; or `texts`, the values of its labels where the number is always 1.
+    """
 
     identity: ClassVar[tuple[str, ...]] = ("property_sid", "trunk_sid")
 
     value: Callable[[Trunk, float], float | None] | None = None
-    samples: Callable[[Trunk, float], Samples] = lambda _trunk, _now: ()
+    choice: Callable[[Trunk], str | None] | None = None
+    choices: Mapping[str, Samples] = field(default_factory=dict)
+    texts: tuple[Callable[[Trunk], str | None], ...] = ()
+
+    def samples(self, trunk: Trunk, now: float) -> Samples:
+        """Give a trunk's samples."""
+        if self.value:
+            return _only(self.value(trunk, now))
+        if self.choice:
+            return self.choices.get(self.choice(trunk) or "", ())
+        return ((tuple([text(trunk) or "" for text in self.texts]), 1),)
 
     def rows(self, view: PropertyView) -> Iterator[Sample]:
         """Yield the property's samples, the values in the order of `label_names`."""
-        sid, now = view.identity.sid, view.now
         for trunk in view.trunks or ():
-            for values, number in _only(self.value(trunk, now)) if self.value else self.samples(trunk, now):
-                yield (sid, trunk.sid, *values), number
+            for values, number in self.samples(trunk, view.now):
+                yield (view.identity.sid, trunk.sid, *values), number
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +95,6 @@ def _only(value: float | None) -> Samples:
     return () if value is None else (((), value),)
 
 
-def _info(labels: tuple[str, ...]) -> Callable[[Trunk, float], Samples]:
-    if not labels:
-        return lambda _trunk, _now: (((), 1),)
-    # With one label more than it gives, attrgetter gives a tuple in every case.
-    fields = attrgetter(*labels, "sid")
-    return lambda trunk, _now: ((tuple([value or "" for value in fields(trunk)[:-1]]), 1),)
-
-
 _STATE_SAMPLES: Mapping[str, Samples] = {
     actual: (
         *(((state,), int(state == actual)) for state in PROVISIONING_STATES.values()),
@@ -97,10 +102,6 @@ _STATE_SAMPLES: Mapping[str, Samples] = {
     )
     for actual in (*PROVISIONING_STATES.values(), UNKNOWN)
 }
-
-
-def _provisioning_state(trunk: Trunk, _now: float) -> Samples:
-    return () if trunk.provisioning_state is None else _STATE_SAMPLES[trunk.state]
 
 
 def _end(trunk: Trunk, _now: float) -> float | None:
@@ -116,7 +117,7 @@ def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFam
             "gauge",
             "Descriptive fields of the trunk, always 1.",
             info_labels,
-            samples=_info(info_labels),
+            texts=tuple(map(attrgetter, info_labels)),
         ),
         TrunkFamily(
             "siptrunk_channel_limit",
@@ -135,7 +136,8 @@ def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFam
             "gauge",
             "Where the carrier's provisioning stands: exactly one state is 1.",
             ("state",),
-            samples=_provisioning_state,
+            choice=lambda trunk: None if trunk.provisioning_state is None else trunk.state,
+            choices=_STATE_SAMPLES,
         ),
         TrunkFamily(
             "siptrunk_created_timestamp_seconds",
@@ -169,29 +171,6 @@ def _property_trunks(shown: Shown) -> Samples:
     return tuple([(kind, count) for (kind, documented), count in counted if documented or count])
 
 
-PROPERTY_DATA_FAMILIES: tuple[PropertyFamily, ...] = (
-    PropertyFamily(
-        "siptrunk_property_trunks",
-        "gauge",
-        "Trunks of the property by type and provisioning state.",
-        ("trunk_type", "state"),
-        samples=_property_trunks,
-    ),
-    PropertyFamily(
-        "siptrunk_property_active_trunks",
-        "gauge",
-        "Trunks of the property whose siptrunk_active is 1.",
-        value=lambda shown: shown.summary.active_trunks if shown.summary else None,
-    ),
-    PropertyFamily(
-        "siptrunk_property_active_channel_limit",
-        "gauge",
-        "Sum of the channel limits of the active trunks; absent where one of them is not known.",
-        value=lambda shown: shown.summary.active_channel_limit if shown.summary else None,
-    ),
-)
-
-
 def _property_info(shown: Shown) -> Samples:
     return (((shown.identity.name, shown.identity.account_sid), 1),)
 
@@ -200,57 +179,99 @@ def _poll_failures(shown: Shown) -> Samples:
     return tuple([((reason.value,), count) for reason, count in shown.health.failures.items()])
 
 
-PROPERTY_HEALTH_FAMILIES: tuple[PropertyFamily, ...] = (
-    PropertyFamily(
-        "siptrunk_property_info",
-        "gauge",
-        "The property's name and account, always 1.",
-        ("name", "account_sid"),
-        samples=_property_info,
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Families of properties that change together: when what `follows` gives of a property is another."""
+
+    follows: Callable[[Shown], object]
+    families: tuple[PropertyFamily, ...]
+
+
+LAYERS: tuple[Layer, ...] = (
+    Layer(
+        attrgetter("summary"),
+        (
+            PropertyFamily(
+                "siptrunk_property_trunks",
+                "gauge",
+                "Trunks of the property by type and provisioning state.",
+                ("trunk_type", "state"),
+                samples=_property_trunks,
+            ),
+            PropertyFamily(
+                "siptrunk_property_active_trunks",
+                "gauge",
+                "Trunks of the property whose siptrunk_active is 1.",
+                value=lambda shown: shown.summary.active_trunks if shown.summary else None,
+            ),
+            PropertyFamily(
+                "siptrunk_property_active_channel_limit",
+                "gauge",
+                "Sum of the channel limits of the active trunks; absent where one of them is not known.",
+                value=lambda shown: shown.summary.active_channel_limit if shown.summary else None,
+            ),
+        ),
     ),
-    PropertyFamily(
-        "siptrunk_property_up",
-        "gauge",
-        "Whether the last poll of the property brought a complete list; absent before the first has ended.",
-        value=lambda shown: shown.health.up,
+    Layer(
+        attrgetter("standing"),
+        (
+            PropertyFamily(
+                "siptrunk_property_info",
+                "gauge",
+                "The property's name and account, always 1.",
+                ("name", "account_sid"),
+                samples=_property_info,
+            ),
+            PropertyFamily(
+                "siptrunk_property_up",
+                "gauge",
+                "Whether the last poll of the property brought a complete list; absent before the first has ended.",
+                value=lambda shown: shown.health.up,
+            ),
+            PropertyFamily(
+                "siptrunk_property_stale",
+                "gauge",
+                "Whether the data served are older than the last poll: they stay until stale_after has passed.",
+                value=lambda shown: shown.stale,
+            ),
+            PropertyFamily(
+                "siptrunk_property_poll_failures_total",
+                "counter",
+                "Polls of the property that failed, by reason.",
+                ("reason",),
+                samples=_poll_failures,
+            ),
+        ),
     ),
-    PropertyFamily(
-        "siptrunk_property_stale",
-        "gauge",
-        "Whether the data served are older than the last poll: they stay until stale_after has passed.",
-        value=lambda shown: shown.stale,
-    ),
-    PropertyFamily(
-        "siptrunk_property_last_poll_timestamp_seconds",
-        "gauge",
-        "Unix time at which the last poll of the property ended.",
-        value=lambda shown: shown.health.last_poll,
-    ),
-    PropertyFamily(
-        "siptrunk_property_last_success_timestamp_seconds",
-        "gauge",
-        "Unix time at which the last poll that brought a complete list ended.",
-        value=lambda shown: shown.health.last_success,
-    ),
-    PropertyFamily(
-        "siptrunk_property_last_poll_duration_seconds",
-        "gauge",
-        "Seconds that the last poll of the property took, waiting for the request budget included.",
-        value=lambda shown: shown.health.last_duration,
-    ),
-    PropertyFamily(
-        "siptrunk_property_polls_total",
-        "counter",
-        "Polls of the property that have ended.",
-        value=lambda shown: shown.health.polls,
-    ),
-    PropertyFamily(
-        "siptrunk_property_poll_failures_total",
-        "counter",
-        "Polls of the property that failed, by reason.",
-        ("reason",),
-        samples=_poll_failures,
+    Layer(
+        attrgetter("health"),
+        (
+            PropertyFamily(
+                "siptrunk_property_last_poll_timestamp_seconds",
+                "gauge",
+                "Unix time at which the last poll of the property ended.",
+                value=lambda shown: shown.health.last_poll,
+            ),
+            PropertyFamily(
+                "siptrunk_property_last_success_timestamp_seconds",
+                "gauge",
+                "Unix time at which the last poll that brought a complete list ended.",
+                value=lambda shown: shown.health.last_success,
+            ),
+            PropertyFamily(
+                "siptrunk_property_last_poll_duration_seconds",
+                "gauge",
+                "Seconds that the last poll of the property took, waiting for the request budget included.",
+                value=lambda shown: shown.health.last_duration,
+            ),
+            PropertyFamily(
+                "siptrunk_property_polls_total",
+                "counter",
+                "Polls of the property that have ended.",
+                value=lambda shown: shown.health.polls,
+            ),
+        ),
     ),
 )
 
-FAMILIES: tuple[Family, ...] = (*trunk_families(), *PROPERTY_DATA_FAMILIES, *PROPERTY_HEALTH_FAMILIES)
+FAMILIES: tuple[Family, ...] = (*trunk_families(), *(family for layer in LAYERS for family in layer.families))

@@ -1,16 +1,18 @@
 """Properties that lie next to each other in the exposition, their text kept compressed and only compressed.
 
-A group holds up to `GROUP_SIZE` properties. Of each data family it keeps one row of segments, a property's being
-made when its data change; of each health family it keeps a single segment, made anew from what is known of its
-properties after some were polled. The more properties a group has, the fewer and larger the pieces to send; the
-fewer, the less is put together again when one property changes.
+A group holds up to `GROUP_SIZE` properties. Of each family about trunks it keeps one row of segments, a property's
+being made when its trunks change; of each other family it keeps a single segment, made anew from what is known of its
+properties after some of that has changed. The more properties a group has, the fewer and larger the pieces to send;
+the fewer, the less is put together again when one property changes.
 """
 
 from __future__ import annotations
 
 from array import array
+from itertools import chain
 from typing import TYPE_CHECKING
 
+from exporter.metrics.families import LAYERS
 from exporter.metrics.segments import EMPTY, Segment, checksum, segment
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ class Group:
         self._free = list(reversed(range(GROUP_SIZE)))
         self._rows: list[Row] = []
         self._changed: dict[int, Sequence[Segment]] = {}
+        self._layers: list[list[Segment]] = [[] for _ in LAYERS]
+        self._outdated = set(range(len(LAYERS)))
 
     @property
     def full(self) -> bool:
@@ -67,10 +71,14 @@ class Group:
         return not self._free
 
     def show(self, shown: Shown, texts: Sequence[bytes] | None) -> None:
-        """Show a property from the next `refresh` on; `texts` are those of the data families, None where they stay."""
+        """Show a property from the next `refresh` on; `texts` are those of its trunks, None where they stay."""
         sid = shown.identity.sid
         if sid not in self._places:
             self._places[sid] = self._free.pop()
+        before = self.shown.get(sid)
+        for at, layer in enumerate(LAYERS):
+            if before is None or layer.follows(before) != layer.follows(shown):
+                self._outdated.add(at)
         self.shown[sid] = shown
         if texts is not None:
             self._changed[self._places[sid]] = [segment(text) for text in texts]
@@ -80,16 +88,18 @@ class Group:
         place = self._places.pop(sid)
         self._free.append(place)
         self._changed[place] = ()
+        self._outdated.update(range(len(LAYERS)))
         del self.shown[sid]
 
     def refresh(self, renderer: Renderer) -> None:
         """Make `segments`, one for each of the renderer's families, from what is shown now."""
         changed, self._changed = self._changed, {}
         if changed:
-            families = range(len(renderer.data_families))
-            self._rows = self._rows or [Row() for _ in families]
+            self._rows = self._rows or [Row() for _ in renderer.trunk_families]
             for family, row in enumerate(self._rows):
                 row.replace({place: new[family] if new else EMPTY for place, new in changed.items()})
-        in_place = sorted(self._places, key=self._places.__getitem__)
-        health = [segment(text) for text in renderer.health([self.shown[sid] for sid in in_place])]
-        self.segments = [*(row.whole for row in self._rows), *health]
+        in_place = [self.shown[sid] for sid in sorted(self._places, key=self._places.__getitem__)]
+        for at in self._outdated:
+            self._layers[at] = [segment(text) for text in renderer.properties(at, in_place)]
+        self._outdated.clear()
+        self.segments = [*(row.whole for row in self._rows), *chain.from_iterable(self._layers)]

@@ -43,7 +43,7 @@ class Snapshot:
     def publish(self, view: PropertyView) -> Shown:
         """Serve a property as `view` has it from now on."""
         shown = view.shown
-        texts = self.renderer.data(shown, view.trunks or (), view.now)
+        texts = self.renderer.trunks(shown.identity.sid, view.trunks, view.now) if view.trunks else []
         self._show(shown, texts)
         return shown
 

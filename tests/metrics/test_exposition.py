@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.utils import floatToGoString
 
 from exporter.config import Metrics
-from exporter.metrics.exposition import FamiliesCollector, PropertyLines, Renderer, number, trunk_lines
+from exporter.metrics.exposition import FamiliesCollector, PropertyLines, Renderer, TrunkLines, number
 from exporter.metrics.families import FAMILIES, PropertyFamily, TrunkFamily
 from exporter.metrics.scrape import Scraper
 from exporter.metrics.snapshot import Snapshot
@@ -193,23 +193,23 @@ def test_detail_property_leaves_out_just_the_series_of_single_trunks() -> None:
     assert "siptrunk_property_active_trunks" in expected
 
 
-def render(family: TrunkFamily | PropertyFamily, each: PropertyView) -> str:
-    if isinstance(family, TrunkFamily):
-        return trunk_lines(family, "S1", ["T1"], each.trunks or (), NOW)
-    return PropertyLines(family).of([each.shown])
-
-
 @pytest.mark.parametrize("values", [(), ("a",), ("a", "b", "c")])
-@pytest.mark.parametrize("kind", [TrunkFamily, PropertyFamily])
-def test_a_sample_with_too_few_or_too_many_label_values_is_refused(
-    kind: Callable[..., TrunkFamily | PropertyFamily], values: tuple[str, ...]
-) -> None:
-    family = kind("x", "gauge", "X.", ("one", "two"), samples=lambda *_: ((values, 1),))
+def test_a_sample_with_too_few_or_too_many_label_values_is_refused(values: tuple[str, ...]) -> None:
+    sample = (values, 1)
+    chosen = TrunkFamily("x", "gauge", "X.", ("one", "two"), choice=lambda _: "it", choices={"it": (sample,)})
+    texts = TrunkFamily("x", "gauge", "X.", ("one", "two"), texts=tuple([lambda _: "a"] * len(values)))
+    of_property = PropertyFamily("x", "gauge", "X.", ("one", "two"), samples=lambda _: (sample,))
+    each = view(FULL)
 
-    with pytest.raises(ValueError, match=r"x has . labels, but a sample with . values"):
-        render(family, view(FULL))
+    with pytest.raises(ValueError, match=r"x has 4 labels, but a sample with . values"):
+        TrunkLines(chosen).of("S1", ["T1"], each.trunks or (), NOW)
     with pytest.raises(ValueError, match="zip"):
-        list(FamiliesCollector([family], [view(FULL)]).collect())
+        TrunkLines(texts).of("S1", ["T1"], each.trunks or (), NOW)
+    with pytest.raises(ValueError, match=r"x has 3 labels, but a sample with . values"):
+        PropertyLines(of_property).of([each.shown])
+    for family in (chosen, texts, of_property):
+        with pytest.raises(ValueError, match="zip"):
+            list(FamiliesCollector([family], [each]).collect())
 
 
 def test_the_collector_fits_into_a_registry_which_then_refuses_the_same_families() -> None:
