@@ -92,7 +92,7 @@ class Running:
         """Have one property polled now, and wait until that has ended."""
         poller = self.daemon.poller.properties[sid]
         before = poller.health.polls
-        poller.rhythm.ask()
+        self.daemon.poller.ask(poller)
         await self.until(lambda: poller.health.polls > before)
 
 

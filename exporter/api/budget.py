@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 Waiter = tuple[int, asyncio.Future[None]]
 
@@ -29,6 +29,12 @@ class Budget:
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight = in_flight
         self._per_second = per_second
+        self.turn_given: Callable[[], None] = lambda: None
+        """Called after each turn that was given: one waits less."""
+
+    def room(self, *, suspect: bool) -> int:
+        """Give how many more may come and wait without waiting much longer than for one round of answers."""
+        return self._in_flight - len(self._waiting[suspect])
 
     def configure(self, in_flight: int, per_second: float) -> None:
         """Go by other numbers from now on, for those that wait already too; 0 a second is no limit."""
@@ -64,6 +70,7 @@ class Budget:
             self._waiting[suspect].popleft()[1].set_result(None)
             self._held[suspect] += 1
             self._last_turn = loop.time()
+            self.turn_given()
 
     def _next(self) -> bool | None:
         """Tell whose turn it is, a suspect's or another's; None where nobody waits who may have a place."""

@@ -72,7 +72,7 @@ class ApiClient:
     def __init__(self, api: Api, telemetry: Telemetry) -> None:
         self.api = api
         self._telemetry = telemetry
-        self._budget = Budget(api.max_concurrency, api.requests_per_second)
+        self.budget = Budget(api.max_concurrency, api.requests_per_second)
         self._transport = Transport(api.base_url, api.timeout)
 
     def configure(self, api: Api) -> Transport | None:
@@ -85,7 +85,7 @@ class ApiClient:
         if (self.api.base_url, self.api.timeout) != (api.base_url, api.timeout):
             retired, self._transport = self._transport, Transport(api.base_url, api.timeout)
         self.api = api
-        self._budget.configure(api.max_concurrency, api.requests_per_second)
+        self.budget.configure(api.max_concurrency, api.requests_per_second)
         return retired
 
     async def aclose(self) -> None:
@@ -117,7 +117,7 @@ class ApiClient:
     async def _attempt(
         self, query: Query, validators: Validators | None, spent: list[float], *, suspect: bool
     ) -> tuple[bytes | None, Validators]:
-        async with self._budget.turn(suspect=suspect):
+        async with self.budget.turn(suspect=suspect):
             # The token may have changed while this waited.
             headers = {"Authorization": query.credentials.authorization}
             if validators and validators.etag:

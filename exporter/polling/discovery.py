@@ -68,13 +68,7 @@ class Discovery:
         for metric in (self._around.telemetry.discovery_up, self._around.telemetry.discovery_last_success):
             metric.remove_by_labels({"account_sid": self.account_sid})
 
-    async def run(self) -> None:
-        """Look up for ever."""
-        while True:
-            await self.look_up()
-            await self.rhythm.wait()
-
-    async def look_up(self) -> None:
+    async def poll(self) -> None:
         """Look up once; where that fails, what was found before stays."""
         error = None
         token = self._credentials.version

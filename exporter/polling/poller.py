@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter.api.client import ApiClient
 from exporter.api.credentials import Credentials
@@ -15,9 +15,10 @@ from exporter.model import Identity
 from exporter.polling.discovery import Discovery
 from exporter.polling.property_poller import PropertyPoller, Surroundings, Target
 from exporter.polling.rhythm import phase
+from exporter.polling.schedule import Schedule, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from exporter.config import Config
     from exporter.metrics.snapshot import Snapshot
@@ -44,8 +45,8 @@ class Poller:
         client = ApiClient(config.api, telemetry)
         self._around = Surroundings(client, snapshot, telemetry, config.poll, clock)
         self._config = config
-        self._tasks: dict[Runner | None, asyncio.Task[None]] = {}
-        self._started = False
+        self._schedule = Schedule(client.budget)
+        self._watching: asyncio.Task[None] | None = None
         self._ready = False
         self._overload: tuple[int, float, float] | None = None
         self.properties: dict[str, PropertyPoller] = {}
@@ -53,19 +54,26 @@ class Poller:
         self._settle(read_credentials(config, {}))
 
     def start(self) -> None:
-        """Begin to poll, each property in a task of its own."""
-        self._started = True
-        self._begin(None, self._watch_token_files())
-        self._reconcile()
+        """Begin to poll."""
+        self._watching = asyncio.create_task(self._watch_token_files())
+        self._watching.add_done_callback(failed)
+        self._warn_of_overload()
+        for runner in self._runners():
+            self._schedule.plan(runner)
 
     async def stop(self) -> None:
         """End all polling; what was published stays."""
-        self._started = False
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        watching, self._watching = self._watching, None
+        if watching:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        await self._schedule.stop()
         await self._around.client.aclose()
+
+    def ask(self, runner: Runner) -> None:
+        """Poll a property, or look an account up, at once."""
+        runner.rhythm.ask()
+        self._schedule.plan(runner)
 
     async def configure(self, config: Config) -> None:
         """Poll as another configuration has it from now on; what is the same in both keeps its data and rhythm.
@@ -84,6 +92,7 @@ class Poller:
         self._settle(credentials)
         for runner in self._runners():
             runner.replan()
+            self._plan(runner)
         if retired:
             await retired.retire()
 
@@ -101,7 +110,7 @@ class Poller:
 
     async def poll_once(self, only: str | None = None) -> None:
         """Look every account up and poll every property (or the one whose Sid is `only`) a single time."""
-        await asyncio.gather(*(discovery.look_up() for discovery in self.discoveries.values()))
+        await asyncio.gather(*(discovery.poll() for discovery in self.discoveries.values()))
         for sid in list(self.properties):
             if only not in (None, sid):
                 self._end(self.properties.pop(sid))
@@ -117,7 +126,8 @@ class Poller:
             if sid in self.discoveries:
                 self.discoveries[sid].update(credentials[sid], rule)
             else:
-                self.discoveries[sid] = Discovery(credentials[sid], rule, self._around, self._reconcile)
+                discovery = self.discoveries[sid] = Discovery(credentials[sid], rule, self._around, self._reconcile)
+                self._plan(discovery)
         self._reconcile()
 
     def _reconcile(self) -> None:
@@ -130,13 +140,15 @@ class Poller:
                 poller.update(targets[sid])
         # In the order in which they will be polled: what changes together then lies together in the snapshot.
         for sid in sorted(targets.keys() - self.properties.keys(), key=phase):
-            self.properties[sid] = PropertyPoller(targets[sid], self._around)
+            poller = self.properties[sid] = PropertyPoller(targets[sid], self._around)
+            self._plan(poller)
         self.properties = {sid: self.properties[sid] for sid in targets}
-        if self._started:
+        if self._watching:
             self._warn_of_overload()
-            for runner in self._runners():
-                if runner not in self._tasks:
-                    self._begin(runner, runner.run())
+
+    def _plan(self, runner: Runner) -> None:
+        if self._watching:
+            self._schedule.plan(runner)
 
     def _warn_of_overload(self) -> None:
         """Say so where the budget cannot carry even one request for each property and interval."""
@@ -172,13 +184,8 @@ class Poller:
         yield from self.discoveries.values()
         yield from self.properties.values()
 
-    def _begin(self, runner: Runner | None, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks[runner] = task = asyncio.create_task(work)
-        task.add_done_callback(_cry)
-
     def _end(self, runner: Runner) -> None:
-        if task := self._tasks.pop(runner, None):
-            task.cancel()
+        self._schedule.drop(runner)
         runner.close()
 
     async def _watch_token_files(self) -> None:
@@ -187,13 +194,7 @@ class Poller:
             changed = {sid for sid, credentials in self.credentials.items() if credentials.refresh()}
             for runner in self._runners():
                 if runner.rhythm.rejected and runner.account_sid in changed:
-                    runner.rhythm.ask()
-
-
-def _cry(task: asyncio.Task[None]) -> None:
-    """Log the end of what should never end: somebody must hear of it."""
-    if not task.cancelled() and (error := task.exception()):
-        log.critical("a task has ended: restart the exporter and report this", exc_info=error)
+                    self.ask(runner)
 
 
 def read_credentials(config: Config, known: Mapping[str, Credentials]) -> dict[str, Credentials]:

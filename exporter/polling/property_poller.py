@@ -91,23 +91,20 @@ class PropertyPoller:
             self._timer.cancel()
         self._around.snapshot.drop(self.target.identity.sid)
 
-    async def run(self) -> None:
-        """Poll for ever, never two polls at once."""
-        while True:
-            try:
-                await self.poll()
-            except Exception:
-                # Data that nobody keeps up any more must not go on looking well.
-                log.exception("data withdrawn", extra={"property_sid": self.target.identity.sid})
-                error = PollError(Reason.BAD_PAYLOAD, "the data could not be published; the log has the details")
-                self._note(error, 0.0)
-                self.rhythm.ended(error, self._around.poll.interval)
-                self._last_success = None
-                self._serve()
-            await self.rhythm.wait()
-
     async def poll(self) -> None:
         """Poll once; every way in which that can end is published."""
+        try:
+            await self._poll()
+        except Exception:
+            # Data that nobody keeps up any more must not go on looking well.
+            log.exception("data withdrawn", extra={"property_sid": self.target.identity.sid})
+            error = PollError(Reason.BAD_PAYLOAD, "the data could not be published; the log has the details")
+            self._note(error, 0.0)
+            self.rhythm.ended(error, self._around.poll.interval)
+            self._last_success = None
+            self._serve()
+
+    async def _poll(self) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         token = self.target.credentials.version
@@ -168,8 +165,6 @@ class PropertyPoller:
 
         `trunks` are that list where they are not those served already.
         """
-        if self._timer:
-            self._timer.cancel()
         snapshot, now, left = self._around.snapshot, self._around.clock(), self._seconds_left()
         before = snapshot.get(self.target.identity.sid)
         summary = before.summary if before else None
@@ -179,8 +174,20 @@ class PropertyPoller:
         else:
             shown = snapshot.publish(self.view() if trunks is None else self._view(trunks if left > 0 else None))
         if shown.summary:
-            until_change = min(left, shown.summary.true_until - now)
-            self._timer = asyncio.get_running_loop().call_later(until_change, self._serve)
+            self._look_again(min(left, shown.summary.true_until - now))
+
+    def _look_again(self, seconds: float) -> None:
+        """Serve anew after so many seconds at the latest: a timer that comes sooner does, for it will be set again."""
+        at = asyncio.get_running_loop().time() + seconds
+        if self._timer and self._timer.when() > at:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(at, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        self._serve()
 
     def _seconds_left(self) -> float:
         """Give how long the last good data may be served: those of a failing property until they are too old.

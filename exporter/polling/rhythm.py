@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import zlib
 
 from exporter.errors import PollError, Reason
@@ -23,14 +24,16 @@ class Rhythm:
     first round alone goes as fast as the budget allows.
     """
 
+    __slots__ = ("_asked", "_auth_failures", "_ended", "_last_error", "_phase", "due")
+
     def __init__(self, key: str) -> None:
         self._phase = phase(key)
-        self._due = 0.0
         self._ended = 0.0
         self._last_error: PollError | None = None
         self._auth_failures = 0
-        self._asked = False
-        self._changed = asyncio.Event()
+        self._asked = True
+        self.due = 0.0
+        """The loop's time at which the next poll should begin."""
 
     @property
     def rejected(self) -> bool:
@@ -45,8 +48,16 @@ class Rhythm:
     def ask(self) -> None:
         """Let the next poll come at once, or as soon as the one under way has ended."""
         self._asked = True
-        self._due = 0.0
-        self._changed.set()
+        self.due = 0.0
+
+    def begin(self) -> None:
+        """Note that a poll begins: what was asked for has come."""
+        self._asked = False
+
+    def stop(self) -> None:
+        """Let no poll come any more."""
+        self._asked = True
+        self.due = math.inf
 
     def ended(self, error: PollError | None, interval: float, *, outdated: bool = False) -> None:
         """Note how a poll ended, and plan the next: at once where a token was rejected that is `outdated`."""
@@ -70,20 +81,8 @@ class Rhythm:
         if self._auth_failures:
             slowest = max(SLOWEST_AUTH_RETRY, interval)
             # The exponent is bounded for the float's sake.
-            self._due = self._ended + min(slowest, interval * 2 ** min(self._auth_failures - 1, 20))
+            self.due = self._ended + min(slowest, interval * 2 ** min(self._auth_failures - 1, 20))
         else:
-            self._due = self._ended + interval - (self._ended - self._phase * interval) % interval
+            self.due = self._ended + interval - (self._ended - self._phase * interval) % interval
         if self._last_error and self._last_error.retry_after:
-            self._due = max(self._due, self._ended + self._last_error.retry_after)
-        self._changed.set()
-
-    async def wait(self) -> None:
-        """Wait until the next poll is due."""
-        while (left := self._due - asyncio.get_running_loop().time()) > 0:
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(left):
-                    await self._changed.wait()
-            except TimeoutError:
-                break
-        self._asked = False
+            self.due = max(self.due, self._ended + self._last_error.retry_after)

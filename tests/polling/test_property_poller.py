@@ -230,7 +230,7 @@ async def test_there_is_never_more_than_one_walk_of_a_property_at_a_time(latency
     api.latency["S1"] = latency
     async with Polled(config(interval=1)) as polled:
         for seconds in range(5):
-            asyncio.get_running_loop().call_later(seconds, polled.poller.properties["S1"].rhythm.ask)
+            asyncio.get_running_loop().call_later(seconds, polled.poller.ask, polled.poller.properties["S1"])
         await polled.polls(5)
 
     assert api.most_in_flight == {"S1": 1}

@@ -25,11 +25,19 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def begun(sid: str) -> Rhythm:
+    """Give the rhythm of a property whose first poll has begun."""
+    rhythm = Rhythm(sid)
+    rhythm.begin()
+    return rhythm
+
+
 async def until_next(rhythm: Rhythm, error: PollError | None = None, interval: float = 60) -> float:
     """Give the seconds from the end of a poll to the next."""
     ended = now()
     rhythm.ended(error, interval)
-    await rhythm.wait()
+    await asyncio.sleep(max(0.0, rhythm.due - ended))
+    rhythm.begin()
     return now() - ended
 
 
@@ -43,7 +51,7 @@ async def until_next(rhythm: Rhythm, error: PollError | None = None, interval: f
 )
 @on_fake_clock
 async def test_properties_are_spread_over_the_interval(sids: list[str]) -> None:
-    waits = await asyncio.gather(*(until_next(Rhythm(sid)) for sid in sids))
+    waits = await asyncio.gather(*(until_next(begun(sid)) for sid in sids))
     slots = Counter(int(wait) % 60 for wait in waits)
 
     # A fair draw puts 17 into each of 60 slots, give or take 4 (the standard deviation of a binomial distribution
@@ -59,7 +67,7 @@ def test_the_next_poll_comes_within_one_interval_of_the_end_of_the_last(
     @on_fake_clock
     async def test() -> None:
         await asyncio.sleep(ended)
-        assert 0 < await until_next(Rhythm(key), error, interval) <= interval + TOLERANCE
+        assert 0 < await until_next(begun(key), error, interval) <= interval + TOLERANCE
 
     test()
 
@@ -68,7 +76,7 @@ def test_the_next_poll_comes_within_one_interval_of_the_end_of_the_last(
 def test_polls_come_one_interval_apart_however_long_they_take(key: str, interval: float, took: list[float]) -> None:
     @on_fake_clock
     async def test() -> None:
-        rhythm = Rhythm(key)
+        rhythm = begun(key)
         await until_next(rhythm, interval=interval)
         for share in took:
             began = now()
@@ -91,14 +99,14 @@ def test_polls_come_one_interval_apart_however_long_they_take(key: str, interval
 )
 @on_fake_clock
 async def test_rejected_credentials_are_tried_at_a_falling_rate(interval: float, waits: list[float]) -> None:
-    rhythm = Rhythm("S1")
+    rhythm = begun("S1")
 
     assert waits == [pytest.approx(await until_next(rhythm, AUTH, interval)) for _ in waits]
 
 
 @on_fake_clock
 async def test_rejected_credentials_go_on_at_the_slowest_rate_for_ever() -> None:
-    rhythm = Rhythm("S1")
+    rhythm = begun("S1")
     for _ in range(3000):
         await until_next(rhythm, AUTH, 60.0)
 
@@ -108,7 +116,7 @@ async def test_rejected_credentials_go_on_at_the_slowest_rate_for_ever() -> None
 @pytest.mark.parametrize("accepted", [None, SERVER])
 @on_fake_clock
 async def test_the_rate_falls_anew_once_the_credentials_were_accepted(accepted: PollError | None) -> None:
-    rhythm = Rhythm("S1")
+    rhythm = begun("S1")
     for error in (AUTH, AUTH, AUTH, accepted):
         await until_next(rhythm, error)
 
@@ -120,16 +128,16 @@ async def test_the_rate_falls_anew_once_the_credentials_were_accepted(accepted: 
 @pytest.mark.parametrize("after", [0.0, 1.0, 59.0, 61.0, 100.0, 3600.0])
 @on_fake_clock
 async def test_retry_after_is_obeyed_and_does_not_hasten_anything(after: float) -> None:
-    usual = await until_next(Rhythm("S1"))
+    usual = await until_next(begun("S1"))
     await asyncio.sleep(60 - usual)
     error = PollError(Reason.RATE_LIMITED, "HTTP 429", retry_after=after)
 
-    assert pytest.approx(max(usual, after)) == await until_next(Rhythm("S1"), error)
+    assert pytest.approx(max(usual, after)) == await until_next(begun("S1"), error)
 
 
 @on_fake_clock
 async def test_after_a_long_retry_after_the_property_is_back_in_its_place() -> None:
-    rhythm = Rhythm("S1")
+    rhythm = begun("S1")
     first = await until_next(rhythm)
     await until_next(rhythm, PollError(Reason.RATE_LIMITED, "HTTP 429", retry_after=100))
     await until_next(rhythm)
@@ -139,19 +147,19 @@ async def test_after_a_long_retry_after_the_property_is_back_in_its_place() -> N
 
 @pytest.mark.parametrize("error", [None, AUTH, PollError(Reason.RATE_LIMITED, "HTTP 429", retry_after=100)])
 @on_fake_clock
-async def test_what_is_asked_for_while_waiting_comes_at_once(error: PollError | None) -> None:
-    rhythm = Rhythm("S1")
+async def test_what_is_asked_for_while_waiting_is_due_at_once(error: PollError | None) -> None:
+    rhythm = begun("S1")
     rhythm.ended(error, 60)
-    asyncio.get_running_loop().call_later(0.25, rhythm.ask)
-    await rhythm.wait()
+    assert rhythm.due > now()
+    rhythm.ask()
 
-    assert now() == 0.25
+    assert rhythm.due <= now()
 
 
 @pytest.mark.parametrize("error", [None, AUTH, PollError(Reason.RATE_LIMITED, "HTTP 429", retry_after=100)])
 @on_fake_clock
 async def test_what_is_asked_for_during_a_poll_comes_when_that_has_ended_and_once(error: PollError | None) -> None:
-    rhythm = Rhythm("S1")
+    rhythm = begun("S1")
     rhythm.ask()
 
     assert await until_next(rhythm, error) == 0
@@ -163,34 +171,57 @@ async def test_what_is_asked_for_during_a_poll_comes_when_that_has_ended_and_onc
 )
 @on_fake_clock
 async def test_another_interval_counts_from_the_end_of_the_last_poll(error: PollError | None, interval: float) -> None:
-    expected = await until_next(Rhythm("S1"), error, interval)
+    expected = await until_next(begun("S1"), error, interval)
     await asyncio.sleep(36_000 - now())
-    rhythm = Rhythm("S1")
-    asyncio.get_running_loop().call_later(0.25, rhythm.plan, interval)
+    rhythm = begun("S1")
+    rhythm.ended(error, 60)
+    await asyncio.sleep(0.25)
+    rhythm.plan(interval)
 
-    assert pytest.approx(max(0.25, expected)) == await until_next(rhythm, error)
+    assert pytest.approx(36_000 + expected) == rhythm.due
 
 
 @on_fake_clock
 async def test_an_interval_that_has_passed_already_has_the_poll_come_at_once() -> None:
-    rhythm = Rhythm("S1")
-    asyncio.get_running_loop().call_later(30, rhythm.plan, 10)
+    rhythm = begun("S1")
+    rhythm.ended(AUTH, 60)
+    await asyncio.sleep(30)
+    rhythm.plan(10)
 
-    assert pytest.approx(30) == await until_next(rhythm, AUTH)
+    assert rhythm.due <= now()
+
+
+@on_fake_clock
+async def test_a_rhythm_that_was_stopped_stays_so() -> None:
+    rhythm = begun("S1")
+    rhythm.stop()
+    for error in (None, AUTH):
+        rhythm.ended(error, 60)
+
+    assert rhythm.due == float("inf")
 
 
 @on_fake_clock
 async def test_planning_anew_does_not_take_back_what_was_asked_for() -> None:
-    rhythm = Rhythm("S1")
+    rhythm = begun("S1")
     rhythm.ask()
     rhythm.plan(60)
 
     assert await until_next(rhythm) == 0
 
 
+@on_fake_clock
+async def test_the_first_poll_comes_at_once_whatever_the_interval() -> None:
+    rhythm = Rhythm("S1")
+    await asyncio.sleep(30)
+    rhythm.replan(60)
+
+    assert rhythm.due <= now()
+
+
 def test_each_property_has_a_place_of_its_own_that_does_not_depend_on_the_others() -> None:
     async def place() -> None:
-        places.append(await until_next(Rhythm("S1")))
+        places.append(await until_next(begun("S1")))
 
     places: list[float] = []
     fake_clock.run(place())

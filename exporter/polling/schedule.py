@@ -1,0 +1,114 @@
+"""Who polls when: a task for each poll under way, and for what waits no more than a place in a heap."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from exporter.api.budget import Budget
+    from exporter.polling.rhythm import Rhythm
+
+log = logging.getLogger(__name__)
+
+
+class Runner(Protocol):
+    """What is polled again and again, by its rhythm; `poll` survives whatever may go wrong."""
+
+    rhythm: Rhythm
+
+    async def poll(self) -> None:
+        """Poll once, and plan the next in the rhythm."""
+        ...
+
+
+class Schedule:
+    """Has each runner poll when its rhythm says so, never twice at once.
+
+    Of many that are due, those begin that have waited longest, and no more of them than soon have their turn in the
+    budget: thousands of polls that do nothing but wait would cost memory. Suspects, which have hung before, wait in a
+    row of their own, as they do in the budget.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._waiting: dict[bool, list[tuple[float, int, Runner]]] = {False: [], True: []}
+        self._came = count()
+        self._polling: dict[Runner, asyncio.Task[None]] = {}
+        self._timer: asyncio.Handle | None = None
+        budget.turn_given = self._soon
+
+    def plan(self, runner: Runner) -> None:
+        """Have a runner poll from now on, by the plan that its rhythm now has."""
+        heapq.heappush(self._waiting[runner.rhythm.hung], (runner.rhythm.due, next(self._came), runner))
+        self._soon()
+
+    def drop(self, runner: Runner) -> None:
+        """Have a runner poll no more; a poll under way is cancelled."""
+        runner.rhythm.stop()
+        if task := self._polling.pop(runner, None):
+            task.cancel()
+
+    async def stop(self) -> None:
+        """End all polls, and begin no more."""
+        for waiting in self._waiting.values():
+            waiting.clear()
+        if self._timer:
+            self._timer.cancel()
+        tasks = list(self._polling.values())
+        self._polling.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _soon(self) -> None:
+        """Look for who is due when all that has just begun has asked for its turn."""
+        if isinstance(self._timer, asyncio.TimerHandle):
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_soon(self._begin_due)
+
+    def _begin_due(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        upcoming = []
+        for suspect, waiting in self._waiting.items():
+            room = self._budget.room(suspect=suspect)
+            while waiting and room > 0:
+                due, _, runner = waiting[0]
+                if due != runner.rhythm.due or runner in self._polling:
+                    # It was planned anew since, or dropped.
+                    heapq.heappop(waiting)
+                elif due > loop.time():
+                    upcoming.append(due)
+                    break
+                else:
+                    heapq.heappop(waiting)
+                    self._begin(runner)
+                    room -= 1
+        if upcoming:
+            self._timer = loop.call_at(min(upcoming), self._begin_due)
+
+    def _begin(self, runner: Runner) -> None:
+        runner.rhythm.begin()
+        self._polling[runner] = task = asyncio.create_task(runner.poll())
+        task.add_done_callback(lambda task: self._ended(runner, task))
+
+    def _ended(self, runner: Runner, task: asyncio.Task[None]) -> None:
+        if self._polling.get(runner) is not task:
+            return
+        del self._polling[runner]
+        if not failed(task):
+            self.plan(runner)
+
+
+def failed(task: asyncio.Task[None]) -> bool:
+    """Tell whether a task was cut short; where it failed, cry out: nobody thought that it could, and nobody waits."""
+    error = None if task.cancelled() else task.exception()
+    if error:
+        log.critical("a task has ended: restart the exporter and report this", exc_info=error)
+    return task.cancelled() or error is not None
