@@ -50,6 +50,16 @@ class _Kept(NamedTuple):
     digest: bytes
     packed: bytes
 
+    @property
+    def body(self) -> bytes:
+        """The answer as it came."""
+        return isal_zlib.decompress(self.packed)
+
+
+def _pack(body: bytes) -> bytes:
+    # The copy has just its size: what the compressor gives lies in a buffer several times as large.
+    return bytes(memoryview(isal_zlib.compress(body, 1)))
+
 
 class Listing(Generic[Record]):
     """One list of the API, walked anew at each call.
@@ -71,7 +81,7 @@ class Listing(Generic[Record]):
         pages = iter(self._kept)
 
         async def again(_skip: int) -> Page[Record]:
-            return self._reader.read(isal_zlib.decompress(next(pages).packed))
+            return self._reader.read(next(pages).body)
 
         try:
             # Pages in hand are not waited for, so the walk ends in one step.
@@ -99,22 +109,22 @@ class Listing(Generic[Record]):
     async def _walk(self, asking: _Asking) -> tuple[tuple[Record, ...] | None, Anomalies]:
         before = self._kept if asking.count == self._count else ()
         by_skip = {kept.skip: kept for kept in before}
-        came: list[_Kept] = []
+        in_hand: deque[tuple[_Kept, bytes | None]] = deque()
         for kept in before:
-            came.append(await asking.page(kept.skip, kept))
-            if came[-1].digest != kept.digest:
+            in_hand.append(await asking.page(kept.skip, kept))
+            if in_hand[-1][0].digest != kept.digest:
                 break
         else:
             if before:
-                self._kept = tuple(came)
+                self._kept = tuple([kept for kept, _ in in_hand])
                 return None, self._steady
-        in_hand = deque(came)
-        came.clear()
+        came: list[_Kept] = []
 
         async def page(skip: int) -> Page[Record]:
             # Up to the first page that differs the walk asks for what it asked for the last time.
-            came.append(in_hand.popleft() if in_hand else await asking.page(skip, by_skip.get(skip)))
-            return await self._read(isal_zlib.decompress(came[-1].packed))
+            kept, body = in_hand.popleft() if in_hand else await asking.page(skip, by_skip.get(skip))
+            came.append(kept)
+            return await self._read(kept.body if body is None else body)
 
         walked = await walk(page)
         self._count, self._kept, self._steady = asking.count, tuple(came[-walked.pages :]), walked.steady
@@ -149,8 +159,8 @@ class _Asking:
     seconds: float = 0.0
     size: int = 0
 
-    async def page(self, skip: int, before: _Kept | None) -> _Kept:
-        """Ask for the page at `skip`, which was `before` the last time."""
+    async def page(self, skip: int, before: _Kept | None) -> tuple[_Kept, bytes | None]:
+        """Ask for the page at `skip`, which was `before` the last time; give also its body, None where that stayed."""
         validators = before.validators if before else None
         answer = await self.client.ask(self.query.at(skip, self.count), validators, suspect=self.suspect)
         self.seconds += answer.seconds
@@ -160,12 +170,12 @@ class _Asking:
         if self.size > LARGEST_WALK:
             raise PollError(Reason.TOO_LARGE, f"the pages are larger than {LARGEST_WALK} bytes together")
         if before and answer.body is None:
-            return before
+            return before, None
         body = answer.body or b""
         digest = hashlib.sha256(body).digest()
         if before and digest == before.digest:
-            return before._replace(validators=answer.validators)
-        return _Kept(skip, answer.validators, digest, isal_zlib.compress(body, 1))
+            return before._replace(validators=answer.validators), None
+        return _Kept(skip, answer.validators, digest, _pack(body)), body
 
 
 def trunks_of(credentials: Credentials, property_sid: str, filters: Filters) -> Listing[Trunk]:
