@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import time
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 5.0
 """How long answers under way may go on after the signal to stop."""
+COLLECTED_AFTER = (10_000, 20, 100)
+"""New objects to collect the young after; collections of the young to one of the older; of the older to a full one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class Daemon:
 
         Raises `OSError` where an address cannot be listened on.
         """
+        spare_the_collector()
         for name in (ProcessCollector, PlatformCollector, GCCollector):
             name(registry=self.registry)
         runner = web.AppRunner(
@@ -145,6 +149,16 @@ class Daemon:
         except (ConfigError, OSError):
             # It is in the log and in the metrics, which is where a signal's sender looks.
             return
+
+
+def spare_the_collector() -> None:
+    """Let the garbage collector alone what lives as long as the process.
+
+    A full collection looks at all that is known of every property and holds everybody up, for tenths of a second where
+    they are thousands; what it is for, objects that refer to each other in circles and are no longer used, die young.
+    """
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_AFTER)
 
 
 def _announced(loaded: Loaded) -> Config:

@@ -51,6 +51,11 @@ def escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
+def escaped(values: Sequence[str]) -> Sequence[str]:
+    """Escape many label values, of which hardly ever one needs it."""
+    return list(map(escape, values)) if _SPECIAL.search("".join(values)) else values
+
+
 class Stems(dict[tuple[str, ...], tuple[str, ...]]):
     """What is the same in many lines of a family: the texts around the Sids, by the values of the family's own labels.
 
@@ -98,13 +103,13 @@ class TrunkLines:
             ]
         )
 
-    def _chosen(self, property_sid: str, sids: Sequence[str], keys: Iterable[str | None]) -> str:
+    def _chosen(self, property_sid: str, sids: Sequence[str], keys: Iterable[int | None]) -> str:
         """Write the same lines for all trunks with the same key, the Sid alone being another."""
-        around: dict[str | None, list[str]] = {}
+        around: dict[int | None, list[str]] = {}
         texts = []
         for sid, key in zip(sids, keys, strict=True):
             if key not in around:
-                around[key] = self._around(property_sid, self._family.choices.get(key or "", ()))
+                around[key] = self._around(property_sid, self._family.choices.get(key, ()))
             texts.append(sid.join(around[key]))
         return "".join(texts)
 
@@ -120,8 +125,7 @@ class TrunkLines:
         """Write lines of which hardly any two are alike."""
         columns = {"trunk_sid": sids}
         for name, text in zip(self._family.labels, self._family.texts, strict=True):
-            column = [text(trunk) or "" for trunk in trunks]
-            columns[name] = list(map(escape, column)) if _SPECIAL.search("".join(column)) else column
+            columns[name] = escaped([text(trunk) or "" for trunk in trunks])
         head, middle, after = self._stems[("%s",) * len(self._family.labels)]
         line = f"{head}{property_sid.replace('%', '%%')}{middle}%s{after}{number(1)}\n"
         return "".join(map(line.__mod__, zip(*(columns[name] for name in sorted(columns)), strict=True)))
@@ -133,6 +137,7 @@ class PropertyLines:
     def __init__(self, family: PropertyFamily) -> None:
         self._family = family
         self._stems = Stems(family)
+        self._made: dict[Samples, list[str]] = {}
 
     def of(self, properties: Iterable[Shown]) -> str:
         """Give the lines of these properties, one after another."""
@@ -147,12 +152,19 @@ class PropertyLines:
                 ]
             )
         return "".join(
-            [
-                f"{stems[values][0]}{escape(shown.identity.sid)}{stems[values][1]}{number(count)}\n"
-                for shown in properties
-                for values, count in self._family.samples(shown)
-            ]
+            [escape(shown.identity.sid).join(self._around(self._family.samples(shown))) for shown in properties]
         )
+
+    def _around(self, samples: Samples) -> list[str]:
+        """Give the texts between which a property's Sid makes the lines of its samples; many are those of others."""
+        texts = self._made.get(samples)
+        if texts is None:
+            stems = self._stems
+            lines = [f"{stems[values][0]}{_MARK}{stems[values][1]}{number(value)}\n" for values, value in samples]
+            texts = "".join(lines).split(_MARK)
+            if len(self._made) < _KEPT_STEMS:
+                self._made[samples] = texts
+        return texts
 
 
 def header(family: Family, *, openmetrics: bool) -> bytes:
@@ -182,7 +194,7 @@ class Renderer:
 
     def trunks(self, property_sid: str, trunks: Sequence[Trunk], now: float) -> list[bytes]:
         """Render a property's trunks as they are at the Unix time `now`: the text for each of `trunk_families`."""
-        property_sid, sids = escape(property_sid), [escape(trunk.sid) for trunk in trunks]
+        property_sid, sids = escape(property_sid), escaped([trunk.sid for trunk in trunks])
         return [lines.of(property_sid, sids, trunks, now).encode() for lines in self._trunk_lines]
 
     def properties(self, layer: int, properties: Collection[Shown]) -> list[bytes]:

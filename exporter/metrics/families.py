@@ -46,15 +46,15 @@ class Described:
 class TrunkFamily(Described):
     """A family with samples for each trunk, made from the trunk, for a `value` also from the Unix time.
 
-    It has one source: a `value`, None where it is not known; a `choice` of one of `choices`, by a key that is None
-    where there is no sample; or `texts`, the values of its labels where the number is always 1.
+    It has one source: a `value`, None where it is not known; a `choice` of one of `choices`, None where there is no
+    sample; or `texts`, the values of its labels where the number is always 1.
     """
 
     identity: ClassVar[tuple[str, ...]] = ("property_sid", "trunk_sid")
 
     value: Callable[[Trunk, float], float | None] | None = None
-    choice: Callable[[Trunk], str | None] | None = None
-    choices: Mapping[str, Samples] = field(default_factory=dict)
+    choice: Callable[[Trunk], int | None] | None = None
+    choices: Mapping[int | None, Samples] = field(default_factory=dict)
     texts: tuple[Callable[[Trunk], str | None], ...] = ()
 
     def samples(self, trunk: Trunk, now: float) -> Samples:
@@ -62,7 +62,7 @@ class TrunkFamily(Described):
         if self.value:
             return _only(self.value(trunk, now))
         if self.choice:
-            return self.choices.get(self.choice(trunk) or "", ())
+            return self.choices.get(self.choice(trunk), ())
         return ((tuple([text(trunk) or "" for text in self.texts]), 1),)
 
     def rows(self, view: PropertyView) -> Iterator[Sample]:
@@ -95,12 +95,12 @@ def _only(value: float | None) -> Samples:
     return () if value is None else (((), value),)
 
 
-_STATE_SAMPLES: Mapping[str, Samples] = {
-    actual: (
+_STATE_SAMPLES: Mapping[int | None, Samples] = {
+    code: (
         *(((state,), int(state == actual)) for state in PROVISIONING_STATES.values()),
         *([((UNKNOWN,), 1)] if actual == UNKNOWN else ()),
     )
-    for actual in (*PROVISIONING_STATES.values(), UNKNOWN)
+    for code, actual in {**PROVISIONING_STATES, UNREADABLE: UNKNOWN}.items()
 }
 
 
@@ -136,7 +136,7 @@ def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFam
             "gauge",
             "Where the carrier's provisioning stands: exactly one state is 1.",
             ("state",),
-            choice=lambda trunk: None if trunk.provisioning_state is None else trunk.state,
+            choice=attrgetter("provisioning_state"),
             choices=_STATE_SAMPLES,
         ),
         TrunkFamily(

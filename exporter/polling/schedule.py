@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import math
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from exporter.polling.rhythm import Rhythm
 
 log = logging.getLogger(__name__)
+
+BEGUN_AT_ONCE = 2
+"""Most polls that begin before others have their turn; so their answers do not come all at once either."""
 
 
 class Runner(Protocol):
@@ -75,23 +79,25 @@ class Schedule:
     def _begin_due(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = None
-        upcoming = []
+        upcoming = math.inf
         for suspect, waiting in self._waiting.items():
-            room = self._budget.room(suspect=suspect)
+            room, left = self._budget.room(suspect=suspect), BEGUN_AT_ONCE
             while waiting and room > 0:
                 due, _, runner = waiting[0]
                 if due != runner.rhythm.due or runner in self._polling:
                     # It was planned anew since, or dropped.
                     heapq.heappop(waiting)
-                elif due > loop.time():
-                    upcoming.append(due)
+                elif due > loop.time() or not left:
+                    upcoming = min(upcoming, due)
                     break
                 else:
                     heapq.heappop(waiting)
                     self._begin(runner)
-                    room -= 1
-        if upcoming:
-            self._timer = loop.call_at(min(upcoming), self._begin_due)
+                    left, room = left - 1, room - 1
+        if upcoming <= loop.time():
+            self._soon()
+        elif upcoming < math.inf:
+            self._timer = loop.call_at(upcoming, self._begin_due)
 
     def _begin(self, runner: Runner) -> None:
         runner.rhythm.begin()

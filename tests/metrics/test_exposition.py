@@ -195,8 +195,8 @@ def test_detail_property_leaves_out_just_the_series_of_single_trunks() -> None:
 
 @pytest.mark.parametrize("values", [(), ("a",), ("a", "b", "c")])
 def test_a_sample_with_too_few_or_too_many_label_values_is_refused(values: tuple[str, ...]) -> None:
-    sample = (values, 1)
-    chosen = TrunkFamily("x", "gauge", "X.", ("one", "two"), choice=lambda _: "it", choices={"it": (sample,)})
+    sample = (values, 1.0)
+    chosen = TrunkFamily("x", "gauge", "X.", ("one", "two"), choice=lambda _: 1, choices={1: (sample,)})
     texts = TrunkFamily("x", "gauge", "X.", ("one", "two"), texts=tuple([lambda _: "a"] * len(values)))
     of_property = PropertyFamily("x", "gauge", "X.", ("one", "two"), samples=lambda _: (sample,))
     each = view(FULL)
