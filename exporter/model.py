@@ -70,9 +70,10 @@ class Trunk(msgspec.Struct, frozen=True, gc=False):
 
         The API has no such field: an EndDate that is absent, null or 0, or that lies ahead, means live.
         """
-        if self.end_date == UNREADABLE:
-            return None
-        return not self.end_date or self.end_date > now
+        end = self.end_date
+        if not end:
+            return True
+        return None if end == UNREADABLE else end > now
 
 
 class Project(msgspec.Struct, frozen=True, gc=False):

@@ -63,7 +63,8 @@ async def walk(fetch: Callable[[int], Awaitable[Page[Record]]]) -> Walked[Record
             why = str(moved)
         else:
             steady = this_walk.anomalies
-            return Walked(tuple(this_walk.known.values()), anomalies + steady, steady, this_walk.pages)
+            found = anomalies + steady if anomalies else steady
+            return Walked(tuple(this_walk.known.values()), found, steady, this_walk.pages)
     raise PollError(
         Reason.INCOMPLETE, f"none of {MAX_WALKS} walks through the pages fitted together; in the last {why}"
     )
@@ -109,7 +110,8 @@ class _Walk(Generic[Record]):
     async def _page(self, skip: int) -> Page[Record]:
         page = await self.fetch(skip)
         self.pages += 1
-        self.anomalies.update(page.anomalies)
+        if page.anomalies:
+            self.anomalies.update(page.anomalies)
         total = self.total if page.total is None else page.total
         if self.longest_page and self.total not in (None, total):
             raise _MovedError(f"TotalCount went from {self.total} to {total}")
@@ -118,12 +120,13 @@ class _Walk(Generic[Record]):
         return page
 
     def _add(self, records: Sequence[Record]) -> None:
-        page: dict[str, Record] = {}
-        for record in records:
-            if page.setdefault(record.sid, record) != record or record.sid in self.known:
-                raise _MovedError(f"{record.sid} came twice")
-        # The very same record twice in one answer is the server's slip, and costs nothing to survive.
-        self.anomalies[Anomaly.REPEATED_SID] += len(records) - len(page)
+        page = {record.sid: record for record in records}
+        if len(page) < len(records) or not self.known.keys().isdisjoint(page):
+            for record in records:
+                if page[record.sid] != record or record.sid in self.known:
+                    raise _MovedError(f"{record.sid} came twice")
+            # The very same record twice in one answer is the server's slip, and costs nothing to survive.
+            self.anomalies[Anomaly.REPEATED_SID] += len(records) - len(page)
         self.known |= page
         if len(self.known) > MAX_RECORDS:
             raise PollError(Reason.TOO_LARGE, f"the list holds more than {MAX_RECORDS} records")

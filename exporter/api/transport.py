@@ -64,7 +64,9 @@ class Transport:
         self._extensions = {"timeout": {"connect": timeout / 2}}
         self._in_flight = 0
         self._retired = False
-        tls = httpx.create_ssl_context()
+        # To load the certificates that are trusted takes a while; where nothing is encrypted, none is.
+        encrypted = self._base_url.startswith("https:")
+        tls = httpx.create_ssl_context() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
         def open_session() -> aiohttp.ClientSession:
             # What bounds the connections is the budget.

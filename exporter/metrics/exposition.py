@@ -40,7 +40,8 @@ def number(value: float) -> str:
             return _SMALL[value]
         if _EXPONENT_FROM <= value < _EXACT_BELOW:
             digits = str(value)
-            return f"{digits[0]}.{digits[1:]}".rstrip("0.") + _EXPONENTS[len(digits)]
+            mantissa = f"{digits[0]}.{digits[1:]}"
+            return (mantissa if value % 10 else mantissa.rstrip("0.")) + _EXPONENTS[len(digits)]
     return _float(value)
 
 

@@ -37,13 +37,15 @@ class Segment(NamedTuple):
 
 EMPTY = Segment(b"", 0, 0)
 
+# One for all segments, which costs less than one for each: after a full flush nothing refers to what came before.
+_deflate = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _WINDOW)
+
 
 def segment(text: bytes) -> Segment:
-    """Compress a text."""
+    """Compress a text; from one thread at a time."""
     if not text:
         return EMPTY
-    deflate = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _WINDOW)
-    deflated = deflate.compress(text) + deflate.flush(isal_zlib.Z_FULL_FLUSH)
+    deflated = _deflate.compress(text) + _deflate.flush(isal_zlib.Z_FULL_FLUSH)
     return Segment(deflated, isal_zlib.crc32(text), len(text))
 
 
