@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporter import __version__, demo, log, oneshot, simulator
+from exporter import __version__, log, oneshot
 from exporter.config import load
 from exporter.daemon import Address, Daemon, Serving
 from exporter.errors import ConfigError
@@ -117,6 +117,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
+class _Command(argparse.ArgumentParser):
+    """A subcommand's parser, which may take in arguments only when the subcommand is used: see `complete`."""
+
+    complete: Callable[[argparse.ArgumentParser], None] = staticmethod(lambda _parser: None)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - as argparse has it
+        self.complete(self)
+        return super().parse_known_args(args, namespace)
+
+
 def parser() -> argparse.ArgumentParser:
     """Make the parser; flags may stand before or after the subcommand."""
     top = argparse.ArgumentParser(
@@ -127,9 +137,9 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(run=_serve)
     for flag in FLAGS:
         flag.add_to(top, subcommand=False)
-    commands = top.add_subparsers(metavar="COMMAND", title="commands")
+    commands = top.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Command)
 
-    def add(name: str, run: Callable[..., int], text: str, flags: Sequence[Flag]) -> argparse.ArgumentParser:
+    def add(name: str, run: Callable[..., int], text: str, flags: Sequence[Flag]) -> _Command:
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".", allow_abbrev=False)
         command.set_defaults(run=run)
         for flag in (*flags, *LOG_FLAGS):
@@ -142,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     once = add("once", _once, "poll once and print the exposition", CONFIG_FLAGS)
     once.add_argument("--property", metavar="SID", help="poll this property alone")
     add("demo", _demo, "serve a simulated carrier's trunks, to see it work", WEB_FLAGS)
-    simulator.add_arguments(add("simulate", _simulate, "be a stand-in for the carrier's API", ()))
+    add("simulate", _simulate, "be a stand-in for the carrier's API", ()).complete = _add_simulators
     return top
 
 
@@ -170,12 +180,25 @@ def _once(options: argparse.Namespace) -> int:
     return asyncio.run(oneshot.once(Path(options.config), options.property))
 
 
+# The daemon does without the simulator, whose loading takes time and memory.
+
+
 def _demo(options: argparse.Namespace) -> int:
+    from exporter import demo  # noqa: PLC0415 - see above
+
     # A made-up carrier is nobody else's business.
     asyncio.run(demo.run(_serving(options, host="127.0.0.1")))
     return 0
 
 
 def _simulate(options: argparse.Namespace) -> int:
+    from exporter import simulator  # noqa: PLC0415 - see above
+
     asyncio.run(simulator.run(simulator.from_arguments(options)))
     return 0
+
+
+def _add_simulators(command: argparse.ArgumentParser) -> None:
+    from exporter import simulator  # noqa: PLC0415 - see above
+
+    simulator.add_arguments(command)

@@ -138,15 +138,16 @@ def summarise(trunks: Sequence[Trunk], now: float) -> Summary:
     counts: Counter[tuple[str, str]] = Counter()
     for (kind, state), count in Counter([(trunk.type, trunk.provisioning_state) for trunk in trunks]).items():
         counts[_label(TRUNK_TYPES, kind), _label(PROVISIONING_STATES, state)] += count
-    activity = [trunk.active(now) for trunk in trunks]
-    limits = [trunk.channel_limit for trunk, active in zip(trunks, activity, strict=True) if active]
+    active = [trunk for trunk in trunks if trunk.active(now)]
+    limits = [trunk.channel_limit for trunk in active]
+    ends = [trunk.end_date for trunk in trunks if trunk.end_date]
     return Summary(
         trunks=len(trunks),
         counts=tuple([counts[kind] for kind in KINDS]),
-        active_trunks=len(limits),
-        active_channel_limit=None if None in (*activity, *limits) else sum(limit or 0 for limit in limits),
+        active_trunks=len(active),
+        active_channel_limit=None if None in limits or UNREADABLE in ends else sum(filter(None, limits)),
         true_from=now,
-        true_until=min((end for trunk in trunks if (end := trunk.end_date or 0) > now), default=inf),
+        true_until=min([end for end in ends if end > now], default=inf),
     )
 
 

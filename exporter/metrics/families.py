@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from exporter.model import KINDS, PROVISIONING_STATES, UNKNOWN, UNREADABLE
+from exporter.model import KINDS, PROVISIONING_STATES, UNKNOWN, UNREADABLE, Trunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from exporter.model import PropertyView, Shown, Trunk
+    from exporter.model import PropertyView, Shown
 
 Sample = tuple[tuple[str, ...], float]
 Samples = tuple[Sample, ...]
@@ -129,7 +129,7 @@ def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFam
             "siptrunk_active",
             "gauge",
             "Whether the trunk is not deactivated: its EndDate is not set, or lies ahead.",
-            value=lambda trunk, now: trunk.active(now),
+            value=Trunk.active,
         ),
         TrunkFamily(
             "siptrunk_provisioning_state",
