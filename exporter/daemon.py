@@ -7,9 +7,9 @@ import gc
 import logging
 import signal
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -34,8 +34,7 @@ COLLECTED_AFTER = (10_000, 20, 100)
 """New objects to collect the young after; collections of the young to one of the older; of the older to a full one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where to listen; an empty host means every address of the machine."""
 
     host: str
@@ -45,8 +44,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(msgspec.Struct, frozen=True):
     """How the daemon is reached: its addresses, the path of the metrics, and whether HTTP may reload it."""
 
     addresses: tuple[Address, ...]

@@ -8,8 +8,9 @@ Exception
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Reason(StrEnum):
@@ -58,8 +59,7 @@ class PollError(Exception):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, order=True):
     """A place in a configuration file; line and column count from 1."""
 
     file: str
@@ -70,8 +70,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True, order=True):
     """One thing wrong in a configuration, at its place, with the mend."""
 
     place: Place

@@ -7,7 +7,6 @@ whatever does not fit is put right, or left out, by `payload`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from itertools import product
 from math import inf
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -83,8 +82,7 @@ class Project(msgspec.Struct, frozen=True, gc=False):
     name: str | None = msgspec.field(name="Name", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Which property is meant, and what people call it."""
 
     sid: str
@@ -92,8 +90,7 @@ class Identity:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """How a property's polling goes; times are Unix seconds.
 
     What is told of the last poll (when it ended, the seconds it took, why it failed) is None until the first has
@@ -117,8 +114,7 @@ KINDS = tuple(product((*TRUNK_TYPES.values(), UNKNOWN), (*PROVISIONING_STATES.va
 """Every pair of type and provisioning state that a trunk can have as label values."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(msgspec.Struct, frozen=True):
     """What is known of a property's trunks together; `counts` has one number for each of `KINDS`.
 
     `active_channel_limit` is None where one addend, or whether it is one, is not known: a sum that leaves trunks out
@@ -151,8 +147,7 @@ def summarise(trunks: Sequence[Trunk], now: float) -> Summary:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(msgspec.Struct, frozen=True):
     """What is shown of a property beside its trunks; `summary` is None where no good data may be shown."""
 
     identity: Identity
@@ -174,8 +169,7 @@ class Shown:
         return Shown(identity, health, self.summary)
 
 
-@dataclass(frozen=True, slots=True)
-class PropertyView:
+class PropertyView(msgspec.Struct, frozen=True):
     """All that is shown of one property at Unix time `now`; `trunks` is None where no good data may be shown."""
 
     identity: Identity

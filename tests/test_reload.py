@@ -201,7 +201,8 @@ async def test_certificates_that_cannot_be_read_change_nothing(tmp_path: Path, m
         async with running(path) as exporter:
             await exporter.ready()
             before = exporter.daemon.config
-            path.write_text(configuration(simulator, api="timeout: 9s", metrics="detail: property"))
+            changed = configuration(simulator, api="timeout: 9s", metrics="detail: property")
+            path.write_text(changed.replace("http:", "https:"))
             with monkeypatch.context() as patched:
                 patched.setenv("SSL_CERT_FILE", str(tmp_path / "gone"))
                 status, text = await reload(exporter)

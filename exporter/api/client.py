@@ -7,10 +7,11 @@ import email.utils
 import json
 import random
 import time
-from dataclasses import dataclass
 from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from exporter.api.budget import Budget
 from exporter.api.payload import error_message
@@ -34,16 +35,14 @@ TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
 REASON_OF_STATUS = {401: Reason.AUTH, 403: Reason.FORBIDDEN, 404: Reason.NOT_FOUND, 429: Reason.RATE_LIMITED}
 
 
-@dataclass(frozen=True, slots=True)
-class Validators:
+class Validators(msgspec.Struct, frozen=True):
     """What the server sent to recognise an unchanged answer by (RFC 9110, section 8.8)."""
 
     etag: str | None = None
     last_modified: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """One question to the API: whose, under which label it is counted, and what is asked."""
 
     credentials: Credentials
@@ -57,8 +56,7 @@ class Query:
         return Query(self.credentials, self.endpoint, self.path, {**self.parameters, **paging})
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A good answer; `body` is None where it is unchanged since the validators given; `seconds` include retries."""
 
     body: bytes | None

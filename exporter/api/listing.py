@@ -7,9 +7,9 @@ import hashlib
 import logging
 import traceback
 from collections import Counter, deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, cast
 
+import msgspec
 from isal import isal_zlib
 
 from exporter.api.client import ApiClient, Query, Validators
@@ -148,8 +148,7 @@ class Listing(Generic[Record]):
         return await asyncio.to_thread(self._reader.read, body) if len(body) > LARGE else self._reader.read(body)
 
 
-@dataclass(slots=True)
-class _Asking:
+class _Asking(msgspec.Struct):
     """Asks for the pages of one walk, `count` records each, and bounds what they may take together."""
 
     client: ApiClient

@@ -14,8 +14,9 @@ overlap, a Sid that comes twice, TotalCount) has the walk begin anew, a bounded 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
+
+import msgspec
 
 from exporter.api.payload import Page, Record
 from exporter.errors import Anomaly, PollError, Reason
@@ -27,8 +28,7 @@ MAX_WALKS = 3
 MAX_RECORDS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Walked(Generic[Record]):
+class Walked(msgspec.Struct, Generic[Record], frozen=True):
     """A complete list, in the server's order, and what was odd on the way.
 
     `steady` is what was odd in the `pages` pages of the last walk, the one that was complete: what all walks have that
@@ -70,14 +70,13 @@ async def walk(fetch: Callable[[int], Awaitable[Page[Record]]]) -> Walked[Record
     )
 
 
-@dataclass(slots=True)
-class _Walk(Generic[Record]):
+class _Walk(msgspec.Struct, Generic[Record]):
     """One walk: `position` counts records as the server does, `known` holds them by Sid."""
 
     fetch: Callable[[int], Awaitable[Page[Record]]]
-    anomalies: Counter[Anomaly] = field(default_factory=Counter)
+    anomalies: Counter[Anomaly] = msgspec.field(default_factory=Counter)
     pages: int = 0
-    known: dict[str, Record] = field(default_factory=dict)
+    known: dict[str, Record] = msgspec.field(default_factory=dict)
     position: int = 0
     last_sid: str = ""
     longest_page: int = 0

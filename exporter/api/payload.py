@@ -8,7 +8,6 @@ cost the other trunks their metrics.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -23,8 +22,7 @@ MAX_PAGE = 10_000
 """Most records of one page: ten times what can be asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Record]):
+class Page(msgspec.Struct, Generic[Record], frozen=True):
     """One page of a list; `total` is the server's TotalCount where it gave one."""
 
     records: tuple[Record, ...]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlencode
 
 import aiohttp
 import httpx
+import msgspec
 from httpx_aiohttp import AiohttpTransport
 
 from exporter import __version__
@@ -45,8 +45,7 @@ REASON_OF_ERROR: tuple[tuple[tuple[type[Exception], ...], Reason], ...] = (
 FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, zlib.error)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """What came back: the HTTP status, the headers (any case) and the body, decompressed."""
 
     status: int

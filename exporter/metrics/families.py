@@ -7,9 +7,10 @@ What is not known gives no sample.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, Literal
+
+import msgspec
 
 from exporter.model import KINDS, PROVISIONING_STATES, UNKNOWN, UNREADABLE, Trunk
 
@@ -25,8 +26,7 @@ MetricType = Literal["gauge", "counter", "histogram"]
 INFO_LABELS = ("name", "trunk_type", "customer_reference", "external_reference", "default_caller_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(msgspec.Struct, frozen=True):
     """What is told of any family: the exposed name, the type, the help and the labels of each sample."""
 
     identity: ClassVar[tuple[str, ...]] = ()
@@ -42,8 +42,7 @@ class Described:
         return self.identity + self.labels
 
 
-@dataclass(frozen=True, slots=True)
-class TrunkFamily(Described):
+class TrunkFamily(Described, frozen=True):
     """A family with samples for each trunk, made from the trunk, for a `value` also from the Unix time.
 
     It has one source: a `value`, None where it is not known; a `choice` of one of `choices`, None where there is no
@@ -54,7 +53,7 @@ class TrunkFamily(Described):
 
     value: Callable[[Trunk, float], float | None] | None = None
     choice: Callable[[Trunk], int | None] | None = None
-    choices: Mapping[int | None, Samples] = field(default_factory=dict)
+    choices: Mapping[int | None, Samples] = msgspec.field(default_factory=dict)
     texts: tuple[Callable[[Trunk], str | None], ...] = ()
 
     def samples(self, trunk: Trunk, now: float) -> Samples:
@@ -72,8 +71,7 @@ class TrunkFamily(Described):
                 yield (view.identity.sid, trunk.sid, *values), number
 
 
-@dataclass(frozen=True, slots=True)
-class PropertyFamily(Described):
+class PropertyFamily(Described, frozen=True):
     """A family with samples for each property, made from what is shown of it: a `value`, or labelled `samples`."""
 
     identity: ClassVar[tuple[str, ...]] = ("property_sid",)
@@ -179,8 +177,7 @@ def _poll_failures(shown: Shown) -> Samples:
     return tuple([((reason.value,), count) for reason, count in shown.health.failures.items()])
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(msgspec.Struct, frozen=True):
     """Families of properties that change together: when what `follows` gives of a property is another."""
 
     follows: Callable[[Shown], object]

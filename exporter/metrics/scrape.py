@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from prometheus_client.exposition import choose_encoder
 
 from exporter.metrics.exposition import base_name, header
@@ -34,8 +34,7 @@ SENT_AT_ONCE = 2**16
 """Bytes up to which small pieces are put together: each of a body's pieces is a call to the system."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scrape:
+class Scrape(msgspec.Struct, frozen=True):
     """An answer to a scrape, its body not yet put together; `length` is that of the body in bytes."""
 
     content_type: str
@@ -63,8 +62,7 @@ def _put_together(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(small)
 
 
-@dataclass(frozen=True, slots=True)
-class _Assembly:
+class _Assembly(msgspec.Struct, frozen=True):
     """The properties' part of a body: shared by all scrapes of a version of the data."""
 
     version: int

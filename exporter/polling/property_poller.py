@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from exporter.api.listing import trunks_of
 from exporter.errors import PollError, Reason
@@ -26,8 +27,7 @@ log = logging.getLogger(__name__)
 _NO_FAILURES = dict.fromkeys(Reason, 0)
 
 
-@dataclass(slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct):
     """What all pollers share; `poll` is replaced by a reload, `clock` gives the Unix time."""
 
     client: ApiClient
@@ -37,8 +37,7 @@ class Surroundings:
     clock: Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What is polled: the property, with whose credentials, and which of its trunks."""
 
     identity: Identity

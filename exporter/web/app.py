@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from aiohttp import hdrs, web
 
 from exporter.errors import ConfigError
@@ -32,8 +31,7 @@ RESERVED = ("/", "/-/reload", *LINKS)
 """The paths that the metrics cannot have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(msgspec.Struct, frozen=True):
     """What the endpoints show and do; `reload` is None where it may not be asked for over HTTP."""
 
     telemetry_path: str
@@ -90,7 +88,7 @@ class Endpoints:
         )
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return web.json_response(dataclasses.asdict(self._gather()))
+        return web.json_response(msgspec.structs.asdict(self._gather()))
 
     async def _healthy(self, _request: web.Request) -> web.Response:
         return web.Response(text="healthy\n")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter.errors import Reason
 from exporter.model import UNREADABLE, Health, Identity, PropertyView, Trunk
@@ -31,15 +30,16 @@ TRUNKS = st.builds(
 )
 """Trunks of which no field says in another way what a different value says too."""
 
-_HEALTH = st.builds(
-    Health,
-    polls=st.integers(0, 2**53),
-    failures=st.fixed_dictionaries({reason: st.integers(0, 2**53) for reason in Reason}),
-    last_poll=st.none() | st.just(NOW),
-    last_duration=st.none() | st.floats(0, 1e9),
-    last_error=st.none() | TEXT,
-    last_success=st.none() | st.just(NOW),
-)
+_HEALTH = st.fixed_dictionaries(
+    {
+        "polls": st.integers(0, 2**53),
+        "failures": st.fixed_dictionaries({reason: st.integers(0, 2**53) for reason in Reason}),
+        "last_poll": st.none() | st.just(NOW),
+        "last_duration": st.none() | st.floats(0, 1e9),
+        "last_error": st.none() | TEXT,
+        "last_success": st.none() | st.just(NOW),
+    }
+).map(lambda fields: Health(**fields))
 
 
 def views(properties: int = 3, trunks: int = 3) -> st.SearchStrategy[list[PropertyView]]:
