@@ -39,7 +39,7 @@ _HEALTH = st.fixed_dictionaries(
         "last_error": st.none() | TEXT,
         "last_success": st.none() | st.just(NOW),
     }
-).map(lambda fields: Health(**fields))
+).map(lambda fields: Health(**fields))  # type: ignore[arg-type]  # each is given what it takes
 
 
 def views(properties: int = 3, trunks: int = 3) -> st.SearchStrategy[list[PropertyView]]:
