@@ -32,15 +32,19 @@ _KEPT_STEMS = 1000
 
 
 def number(value: float) -> str:
-    """Write a value as prometheus_client does; nearly all are small integers or Unix times, so these go fast."""
+    """Write a value as prometheus_client does; nearly all are small, or Unix times, so these go fast."""
     if isinstance(value, int):
         if 0 <= value < len(_SMALL):
             return _SMALL[value]
-        if _EXPONENT_FROM <= value < _EXACT_BELOW:
-            digits = str(value)
-            mantissa = f"{digits[0]}.{digits[1:]}"
-            return (mantissa if value % 10 else mantissa.rstrip("0.")) + _EXPONENTS[len(digits)]
-    return _float(value)
+        whole, fraction = str(value), ""
+    else:
+        if 0 <= value < _EXPONENT_FROM:
+            return repr(value)
+        whole, _, fraction = repr(value).partition(".")
+    if not _EXPONENT_FROM <= value < _EXACT_BELOW:
+        return _float(value)
+    mantissa = f"{whole[0]}.{whole[1:]}{fraction}"
+    return (mantissa.rstrip("0.") if mantissa[-1] == "0" else mantissa) + _EXPONENTS[len(whole)]
 
 
 def _special(text: str) -> bool:
@@ -143,21 +147,15 @@ class PropertyLines:
         self._stems = Stems(family)
         self._made: dict[Samples, list[str]] = {}
 
-    def of(self, properties: Iterable[Shown]) -> str:
-        """Give the lines of these properties, one after another."""
-        value, stems = self._family.value, self._stems
-        if value:
-            before, after = stems[()]
+    def of(self, sids: Sequence[str], properties: Sequence[Shown]) -> str:
+        """Give the lines of these properties, one after another; `sids` are theirs, escaped."""
+        both = zip(sids, properties, strict=True)
+        if value := self._family.value:
+            before, after = self._stems[()]
             return "".join(
-                [
-                    f"{before}{escape(shown.identity.sid)}{after}{number(known)}\n"
-                    for shown in properties
-                    if (known := value(shown)) is not None
-                ]
+                [f"{before}{sid}{after}{number(known)}\n" for sid, shown in both if (known := value(shown)) is not None]
             )
-        return "".join(
-            [escape(shown.identity.sid).join(self._around(self._family.samples(shown))) for shown in properties]
-        )
+        return "".join([sid.join(self._around(self._family.samples(shown))) for sid, shown in both])
 
     def _around(self, samples: Samples) -> list[str]:
         """Give the texts between which a property's Sid makes the lines of its samples; many are those of others."""
@@ -201,9 +199,10 @@ class Renderer:
         property_sid, sids = escape(property_sid), escaped([trunk.sid for trunk in trunks])
         return [lines.of(property_sid, sids, trunks, now).encode() for lines in self._trunk_lines]
 
-    def properties(self, layer: int, properties: Collection[Shown]) -> list[bytes]:
+    def properties(self, layer: int, properties: Sequence[Shown]) -> list[bytes]:
         """Render these properties: the text for each family of a layer, by its place in `LAYERS`."""
-        return [lines.of(properties).encode() for lines in self._property_lines[layer]]
+        sids = escaped([shown.identity.sid for shown in properties])
+        return [lines.of(sids, properties).encode() for lines in self._property_lines[layer]]
 
 
 class FamiliesCollector:

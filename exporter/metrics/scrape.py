@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +30,9 @@ _ESCAPING = re.compile(r"escaping=(dots|values)")
 # prometheus_client echoes whatever version from 1.0.0 on was asked for.
 _OPENMETRICS_VERSION = re.compile(rf"^({re.escape(OPENMETRICS)}; version=)[^;]*")
 _PLAIN = ("text/plain", "text/*", "*/*")
+
+# Headers are few, and always the same.
+_header_segment = cache(segment)
 
 SENT_AT_ONCE = 2**16
 """Bytes up to which small pieces are put together: each of a body's pieces is a call to the system."""
@@ -103,7 +107,7 @@ class Scraper:
         segments: list[Segment] = []
         for family, of_family in self._snapshot.segments():
             if of_family and (not chosen or chosen & {family.name, base_name(family)}):
-                segments += [segment(header(family, openmetrics=openmetrics)), *of_family]
+                segments += [_header_segment(header(family, openmetrics=openmetrics)), *of_family]
         crc, size = checksum((each.crc, each.size) for each in segments)
         assembly = _Assembly(version, tuple([each.deflated for each in segments]), crc, size)
         if not chosen:

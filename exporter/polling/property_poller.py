@@ -127,7 +127,8 @@ class PropertyPoller:
         return trunks
 
     def _note(self, error: PollError | None, seconds: float) -> None:
-        now = self._around.clock()
+        # More digits than anybody reads would be most of what changes from scrape to scrape.
+        now, seconds = round(self._around.clock(), 3), round(seconds, 6)
         before = self._health
         failures = before.failures
         if error:

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 SMALL = 2**16
 """Most bytes of a body that is sent in one go."""
+UNBROKEN = 2**22
+"""Bytes that are sent without others having their turn in between: one or two milliseconds's work."""
 SLOWEST_SCRAPER = 120.0
 """Most seconds that a scraper may take to read its answer: Prometheus gives up long before."""
 
@@ -116,10 +118,14 @@ async def _send(scrape: Scrape, request: web.Request, response: web.StreamRespon
     """Send the body no faster than it is taken: what is held for a slow reader is one piece, and what all share."""
     try:
         async with asyncio.timeout(SLOWEST_SCRAPER):
+            unbroken = 0
             for piece in scrape.pieces():
                 await response.write(piece)
-                # Others have their turn, also where the scraper takes all at once.
-                await asyncio.sleep(0)
+                unbroken += len(piece)
+                if unbroken >= UNBROKEN:
+                    # Others have their turn, also where the scraper takes all at once.
+                    await asyncio.sleep(0)
+                    unbroken = 0
     except TimeoutError:
         log.warning("a scraper that had not taken its answer in %g s was cut off", SLOWEST_SCRAPER)
         if request.transport:

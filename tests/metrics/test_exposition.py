@@ -206,7 +206,7 @@ def test_a_sample_with_too_few_or_too_many_label_values_is_refused(values: tuple
     with pytest.raises(ValueError, match="zip"):
         TrunkLines(texts).of("S1", ["T1"], each.trunks or (), NOW)
     with pytest.raises(ValueError, match=r"x has 3 labels, but a sample with . values"):
-        PropertyLines(of_property).of([each.shown])
+        PropertyLines(of_property).of(["S1"], [each.shown])
     for family in (chosen, texts, of_property):
         with pytest.raises(ValueError, match="zip"):
             list(FamiliesCollector([family], [each]).collect())
