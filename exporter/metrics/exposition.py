@@ -6,6 +6,7 @@ same in all three formats (text 0.0.4, text 1.0.0, OpenMetrics); only the famili
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import Metric
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 AnyFamily = TypeVar("AnyFamily", TrunkFamily, PropertyFamily)
 
-_float: Callable[[float], str] = floatToGoString
-_SMALL = tuple(map(_float, range(1000)))
+# A property's times are written again when those of its neighbours have changed.
+_float: Callable[[float], str] = lru_cache(maxsize=4096)(floatToGoString)
+_SMALL: tuple[str, ...] = tuple(map(floatToGoString, range(1000)))
 _EXPONENT_FROM, _EXACT_BELOW = 10**6, 10**15
 _EXPONENTS = tuple(f"e+{digits - 1:02d}" for digits in range(16))
 # Stands where a Sid will: a line's end is in no escaped text.
@@ -32,19 +34,17 @@ _KEPT_STEMS = 1000
 
 
 def number(value: float) -> str:
-    """Write a value as prometheus_client does; nearly all are small, or Unix times, so these go fast."""
-    if isinstance(value, int):
-        if 0 <= value < len(_SMALL):
-            return _SMALL[value]
-        whole, fraction = str(value), ""
-    else:
-        if 0 <= value < _EXPONENT_FROM:
-            return repr(value)
-        whole, _, fraction = repr(value).partition(".")
-    if not _EXPONENT_FROM <= value < _EXACT_BELOW:
-        return _float(value)
-    mantissa = f"{whole[0]}.{whole[1:]}{fraction}"
-    return (mantissa.rstrip("0.") if mantissa[-1] == "0" else mantissa) + _EXPONENTS[len(whole)]
+    """Write a value as prometheus_client does; nearly all are small integers or Unix times, so these go fast."""
+    if not isinstance(value, int):
+        # 0.0 and -0.0 would be one to a cache.
+        return _float(value) if value else repr(value)
+    if 0 <= value < len(_SMALL):
+        return _SMALL[value]
+    if _EXPONENT_FROM <= value < _EXACT_BELOW:
+        digits = str(value)
+        mantissa = f"{digits[0]}.{digits[1:]}"
+        return (mantissa if value % 10 else mantissa.rstrip("0.")) + _EXPONENTS[len(digits)]
+    return _float(value)
 
 
 def _special(text: str) -> bool:

@@ -7,13 +7,15 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import choose_encoder, generate_latest
+from prometheus_client.openmetrics.exposition import ALLOWUTF8
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from exporter.metrics.exposition import base_name, header
 from exporter.metrics.segments import checksum, gzip, inflate, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from prometheus_client import CollectorRegistry, Metric
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 OPENMETRICS = "application/openmetrics-text"
 
-# Our names are legal in every scheme. These two would change them all the same, and a scraper that asks for one
-# reads in the Content-Type which one it got.
+# Our names are legal in every scheme, so all give the same, and the one that looks for nothing to escape is used.
+# These two would change them all the same, and a scraper that asks for one reads in the Content-Type which one it got.
 _ESCAPING = re.compile(r"escaping=(dots|values)")
 # prometheus_client echoes whatever version from 1.0.0 on was asked for.
 _OPENMETRICS_VERSION = re.compile(rf"^({re.escape(OPENMETRICS)}; version=)[^;]*")
@@ -85,13 +87,14 @@ class Scraper:
 
     async def scrape(self, accept: str, accept_encoding: str, names: Collection[str] = ()) -> Scrape:
         """Give the exposition in the format that `Accept` asks for; `names` picks families, none means all."""
-        encode, content_type = _negotiate(accept)
+        content_type = _negotiate(accept)
         openmetrics = content_type.startswith(OPENMETRICS)
         gzip_accepted = "gzip" in (coding for coding, _ in _preferences(accept_encoding))
         chosen = frozenset(filter(None, names))
         await self._snapshot.refresh()
         data = self._assembled(chosen, openmetrics=openmetrics)
-        end = segment(encode(_Chosen(self._own, chosen, self._snapshot.renderer.excluded)))
+        generate = generate_openmetrics if openmetrics else generate_latest
+        end = segment(generate(_Chosen(self._own, chosen, self._snapshot.renderer.excluded), ALLOWUTF8))
         crc, size = checksum([(data.crc, data.size), (end.crc, end.size)])
         deflated = (*data.deflated, end.deflated)
         if not gzip_accepted:
@@ -134,17 +137,17 @@ class _Chosen:
                 yield metric
 
 
-def _negotiate(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+def _negotiate(accept: str) -> str:
     """Let prometheus_client choose the format for one preference after another, and say truly which version it is."""
-    fallback = choose_encoder("")
+    _, fallback = choose_encoder("")
     for media_type, parameters in _preferences(accept):
         try:
-            encode, content_type = choose_encoder(_ESCAPING.sub("escaping=underscores", media_type + parameters))
+            _, content_type = choose_encoder(_ESCAPING.sub("escaping=underscores", media_type + parameters))
         except TypeError:
             # It compares a version that is no number.
             continue
-        if content_type != fallback[1] or media_type in _PLAIN:
-            return encode, _OPENMETRICS_VERSION.sub(r"\g<1>1.0.0", content_type)
+        if content_type != fallback or media_type in _PLAIN:
+            return _OPENMETRICS_VERSION.sub(r"\g<1>1.0.0", content_type)
     return fallback
 
 
