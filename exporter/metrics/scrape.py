@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
     from prometheus_client.registry import Collector
 
+    from exporter.metrics.families import Family
     from exporter.metrics.segments import Segment
     from exporter.metrics.snapshot import Snapshot
 
@@ -32,9 +34,6 @@ _ESCAPING = re.compile(r"escaping=(dots|values)")
 # prometheus_client echoes whatever version from 1.0.0 on was asked for.
 _OPENMETRICS_VERSION = re.compile(rf"^({re.escape(OPENMETRICS)}; version=)[^;]*")
 _PLAIN = ("text/plain", "text/*", "*/*")
-
-# Headers are few, and always the same.
-_header_segment = cache(segment)
 
 SENT_AT_ONCE = 2**16
 """Bytes up to which small pieces are put together: each of a body's pieces is a call to the system."""
@@ -68,13 +67,19 @@ def _put_together(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(small)
 
 
-class _Assembly(msgspec.Struct, frozen=True):
-    """The properties' part of a body: shared by all scrapes of a version of the data."""
+class _Part(msgspec.Struct, frozen=True):
+    """Segments that lie one behind the other in a body; `of` is what they were made of."""
 
-    version: int
     deflated: tuple[bytes, ...]
     crc: int
     size: int
+    of: object = None
+
+    @classmethod
+    def made(cls, segments: Sequence[Segment]) -> _Part:
+        """Put segments together."""
+        crc, size = checksum((each.crc, each.size) for each in segments)
+        return cls(tuple([each.deflated for each in segments]), crc, size, segments)
 
 
 class Scraper:
@@ -83,7 +88,9 @@ class Scraper:
     def __init__(self, snapshot: Snapshot, own: CollectorRegistry) -> None:
         self._snapshot = snapshot
         self._own = own
-        self._assemblies: dict[bool, _Assembly] = {}
+        # Shared by all scrapes: what all the families are in a version, and what each is as long as it stays.
+        self._assemblies: dict[bool, _Part] = {}
+        self._families: dict[str, _Part] = {}
 
     async def scrape(self, accept: str, accept_encoding: str, names: Collection[str] = ()) -> Scrape:
         """Give the exposition in the format that `Accept` asks for; `names` picks families, none means all."""
@@ -102,20 +109,37 @@ class Scraper:
         file = gzip(deflated, crc, size)
         return Scrape(content_type, gzip=True, length=sum(map(len, file)), _deflated=file)
 
-    def _assembled(self, chosen: AbstractSet[str], *, openmetrics: bool) -> _Assembly:
+    def _assembled(self, chosen: AbstractSet[str], *, openmetrics: bool) -> _Part:
         version = self._snapshot.text_version
         last = self._assemblies.get(openmetrics)
-        if last and last.version == version and not chosen:
+        if last and last.of == version and not chosen:
             return last
-        segments: list[Segment] = []
-        for family, of_family in self._snapshot.segments():
-            if of_family and (not chosen or chosen & {family.name, base_name(family)}):
-                segments += [_header_segment(header(family, openmetrics=openmetrics)), *of_family]
-        crc, size = checksum((each.crc, each.size) for each in segments)
-        assembly = _Assembly(version, tuple([each.deflated for each in segments]), crc, size)
+        families = {
+            family.name: (_header(family, openmetrics=openmetrics), self._part(family, segments))
+            for family, segments in self._snapshot.segments()
+            if segments and (not chosen or chosen & {family.name, base_name(family)})
+        }
+        parts = list(chain.from_iterable(families.values()))
+        crc, size = checksum((part.crc, part.size) for part in parts)
+        assembly = _Part(tuple([deflated for part in parts for deflated in part.deflated]), crc, size, version)
         if not chosen:
             self._assemblies[openmetrics] = assembly
+            self._families = {name: part for name, (_, part) in families.items()}
         return assembly
+
+    def _part(self, family: Family, segments: Sequence[Segment]) -> _Part:
+        part = self._families.get(family.name)
+        return part if part and part.of == segments else _Part.made(segments)
+
+
+@cache
+def _compressed(text: bytes) -> _Part:
+    return _Part.made([segment(text)])
+
+
+def _header(family: Family, *, openmetrics: bool) -> _Part:
+    # They are few, and always the same.
+    return _compressed(header(family, openmetrics=openmetrics))
 
 
 class _Chosen:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from exporter.metrics.groups import Group
+from exporter.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +95,7 @@ class Snapshot:
     async def refresh(self) -> None:
         """Bring the text up to date with all that is served now, letting others run in between."""
         async with self._refreshing:
-            version, renderer = self.version, None
+            version, renderer, turns = self.version, None, Turns()
             # Once more where another configuration came in between: half of its text must not be seen.
             while renderer is not self.renderer:
                 renderer = self.renderer
@@ -102,7 +103,7 @@ class Snapshot:
                     if renderer is self.renderer:
                         self._outdated.discard(group)
                         group.refresh(renderer)
-                        await asyncio.sleep(0)
+                        await turns.give()
             self._groups = [group for group in self._groups if group.shown]
             self.text_version = version
 

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import hdrs, web
 
 from exporter.errors import ConfigError
+from exporter.web.sending import send
 from exporter.web.status import CONTENT_SECURITY_POLICY, LINKS, Status, page, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from exporter.metrics.scrape import Scrape, Scraper
+    from exporter.metrics.scrape import Scraper
     from exporter.metrics.snapshot import Snapshot
     from exporter.polling.poller import Poller
 
 
-log = logging.getLogger(__name__)
-
 SMALL = 2**16
 """Most bytes of a body that is sent in one go."""
-UNBROKEN = 2**22
-"""Bytes that are sent without others having their turn in between: one or two milliseconds's work."""
-SLOWEST_SCRAPER = 120.0
-"""Most seconds that a scraper may take to read its answer: Prometheus gives up long before."""
-
 RESERVED = ("/", "/-/reload", *LINKS)
 """The paths that the metrics cannot have."""
 
@@ -76,7 +69,7 @@ class Endpoints(msgspec.Struct, frozen=True):
         response.content_length = scrape.length
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:
-            await _send(scrape, request, response)
+            await send(scrape.pieces(), request, response)
         return response
 
     def _gather(self) -> Status:
@@ -112,24 +105,6 @@ class Endpoints(msgspec.Struct, frozen=True):
         except (ConfigError, OSError) as error:
             return web.Response(status=500, text=f"the old configuration stays, for the new one is bad:\n{error}\n")
         return web.Response(text="reloaded\n")
-
-
-async def _send(scrape: Scrape, request: web.Request, response: web.StreamResponse) -> None:
-    """Send the body no faster than it is taken: what is held for a slow reader is one piece, and what all share."""
-    try:
-        async with asyncio.timeout(SLOWEST_SCRAPER):
-            unbroken = 0
-            for piece in scrape.pieces():
-                await response.write(piece)
-                unbroken += len(piece)
-                if unbroken >= UNBROKEN:
-                    # Others have their turn, also where the scraper takes all at once.
-                    await asyncio.sleep(0)
-                    unbroken = 0
-    except TimeoutError:
-        log.warning("a scraper that had not taken its answer in %g s was cut off", SLOWEST_SCRAPER)
-        if request.transport:
-            request.transport.abort()
 
 
 async def _harden(_request: web.Request, response: web.StreamResponse) -> None:

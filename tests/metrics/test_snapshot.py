@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exporter import turns
 from exporter.config import Metrics
 from exporter.metrics import groups
 from exporter.metrics.exposition import Renderer
@@ -133,6 +134,7 @@ def test_another_configuration_renders_all_that_is_served_anew(metrics: Metrics)
 
 async def test_no_scrape_sees_half_of_another_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "GROUP_SIZE", 1)
+    monkeypatch.setattr(turns, "LONGEST", -1)
     snapshot = Snapshot(Renderer(Metrics()))
     every = [of(sid, "T1") for sid in "ABCD"]
     for each in every:

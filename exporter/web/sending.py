@@ -1,0 +1,98 @@
+"""A large body on its way: sent beside the event loop to who takes it as fast as it comes, within it to all others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import select
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from exporter.turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp import web
+
+log = logging.getLogger(__name__)
+
+Piece = bytes | memoryview
+
+SLOWEST_READER = 120.0
+"""Most seconds that a body may take: Prometheus gives up long before."""
+BESIDE = 2.0
+"""Most seconds of a body that are sent beside the loop, for few can be at once."""
+PATIENCE_MS = 20
+"""Milliseconds after which a connection that takes nothing is left to the loop."""
+AT_ONCE = 2**22
+"""Bytes that the system is given at once, as far as it takes them."""
+_threads = ThreadPoolExecutor(4, "sending")
+
+
+async def send(pieces: Iterator[bytes], request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Send the pieces as the body of a response that was prepared; the first one comes at once, and is not empty.
+
+    What is held for a slow reader is one piece, and what all readers share. One that has not taken all in
+    `SLOWEST_READER` seconds is cut off.
+    """
+    transport = request.transport
+    try:
+        async with asyncio.timeout(SLOWEST_READER):
+            await response.write(next(pieces))
+            begun: list[Piece] = []
+            if transport and not transport.get_write_buffer_size() and not transport.get_extra_info("ssl_object"):
+                connection = transport.get_extra_info("socket")
+                own = socket.fromfd(connection.fileno(), connection.family, connection.type)
+                begun = await asyncio.get_running_loop().run_in_executor(_threads, _send_beside, own, pieces)
+            turns = Turns()
+            for piece in chain(begun, pieces):
+                await response.write(piece)
+                await turns.give()
+    except TimeoutError:
+        log.warning("a reader that had not taken its answer in %g s was cut off", SLOWEST_READER)
+        if transport:
+            transport.abort()
+
+
+def _send_beside(connection: socket.socket, pieces: Iterator[bytes]) -> list[Piece]:
+    """Send what is taken without delay, and give what was begun and is not; in a thread, and closes the connection.
+
+    What goes wrong with a connection the loop will see too, which alone can deal with it.
+    """
+    writable, until = select.poll(), time.monotonic() + BESIDE
+    with connection:
+        writable.register(connection, select.POLLOUT)
+        while batch := _batch(pieces):
+            while batch:
+                try:
+                    batch = _behind(batch, connection.sendmsg(batch))
+                except BlockingIOError:
+                    if not writable.poll(PATIENCE_MS) or time.monotonic() > until:
+                        return batch
+                except OSError:
+                    return batch
+    return []
+
+
+def _batch(pieces: Iterator[bytes]) -> list[Piece]:
+    batch: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece)
+        if size >= AT_ONCE:
+            break
+    return batch
+
+
+def _behind(pieces: list[Piece], sent: int) -> list[Piece]:
+    """Give what is left of the pieces behind so many bytes."""
+    for at, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [memoryview(piece)[sent:], *pieces[at + 1 :]]
+        sent -= len(piece)
+    return []
