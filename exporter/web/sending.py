@@ -28,7 +28,7 @@ BESIDE = 2.0
 """Most seconds of a body that are sent beside the loop, for few can be at once."""
 PATIENCE_MS = 20
 """Milliseconds after which a connection that takes nothing is left to the loop."""
-AT_ONCE = 2**22
+AT_ONCE = 2**20
 """Bytes that the system is given at once, as far as it takes them."""
 _threads = ThreadPoolExecutor(4, "sending")
 
@@ -52,6 +52,9 @@ async def send(pieces: Iterator[bytes], request: web.BaseRequest, response: web.
             for piece in chain(begun, pieces):
                 await response.write(piece)
                 await turns.give()
+    except ConnectionError:
+        # Who hangs up knows it.
+        return
     except TimeoutError:
         log.warning("a reader that had not taken its answer in %g s was cut off", SLOWEST_READER)
         if transport:
