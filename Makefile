@@ -11,7 +11,7 @@ demo: .venv/runs
 	$(BIN)/siptrunk-exporter demo
 
 test: .venv/tests lint
-	sh .ci/programs.sh prometheus
+	sh .ci/programs.sh prometheus curl chromium
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet

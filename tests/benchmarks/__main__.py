@@ -41,7 +41,12 @@ def version(name: str, flag: str) -> str | None:
 def conditions(*, quick: bool) -> dict[str, str | int | None]:
     model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     machine = {"cpu": model[1] if model else platform.machine(), "cores": len(os.sched_getaffinity(0))}
-    versions = {"python": platform.python_version(), **{name: version(name, flag) for name, flag in PROGRAMS.items()}}
+    # A distribution's own is often faster than one that was built by hand.
+    own = f" ({platform.freedesktop_os_release()['PRETTY_NAME']})" if sys.base_prefix == "/usr" else ""
+    versions = {
+        "python": platform.python_version() + own,
+        **{name: version(name, flag) for name, flag in PROGRAMS.items()},
+    }
     size = {"properties": PROPERTIES[quick], "trunks_each": TRUNKS, "quick": quick}
     return {"date": datetime.now(UTC).date().isoformat(), **machine, **versions, **size}
 

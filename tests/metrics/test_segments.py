@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 import subprocess
 import zlib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.metrics import segments
 from exporter.metrics.segments import EMPTY, checksum, inflate, segment
+from tests.programs import program
 
 TEXTS = st.lists(st.binary(max_size=200) | st.binary(max_size=5).map(lambda text: text * 5000), max_size=6)
 
@@ -63,9 +62,7 @@ def test_no_text_takes_no_room() -> None:
 
 
 def test_curl_takes_it() -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not there")
+    curl = program("curl")
     texts = [f"line {number}\n".encode() * number for number in range(300)]
 
     class Handler(BaseHTTPRequestHandler):
