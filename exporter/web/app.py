@@ -69,7 +69,7 @@ class Endpoints(msgspec.Struct, frozen=True):
         response.content_length = scrape.length
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:
-            await send(scrape.pieces(), request, response)
+            await send(scrape.pieces(), request, response, ready=scrape.gzip)
         return response
 
     def _gather(self) -> Status:

@@ -33,9 +33,10 @@ AT_ONCE = 2**20
 _threads = ThreadPoolExecutor(4, "sending")
 
 
-async def send(pieces: Iterator[bytes], request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Send the pieces as the body of a response that was prepared; the first one comes at once, and is not empty.
+async def send(pieces: Iterator[bytes], request: web.BaseRequest, response: web.StreamResponse, *, ready: bool) -> None:
+    """Send the pieces, of which there is one at least, as the body of a response that was prepared.
 
+    `ready` tells whether they lie ready: to have others made in a thread would have both wait for the interpreter.
     What is held for a slow reader is one piece, and what all readers share. One that has not taken all in
     `SLOWEST_READER` seconds is cut off.
     """
@@ -44,7 +45,7 @@ async def send(pieces: Iterator[bytes], request: web.BaseRequest, response: web.
         async with asyncio.timeout(SLOWEST_READER):
             await response.write(next(pieces))
             begun: list[Piece] = []
-            if transport and not transport.get_write_buffer_size() and not transport.get_extra_info("ssl_object"):
+            if ready and transport and _is_free(transport):
                 connection = transport.get_extra_info("socket")
                 own = socket.fromfd(connection.fileno(), connection.family, connection.type)
                 begun = await asyncio.get_running_loop().run_in_executor(_threads, _send_beside, own, pieces)
@@ -59,6 +60,10 @@ async def send(pieces: Iterator[bytes], request: web.BaseRequest, response: web.
         log.warning("a reader that had not taken its answer in %g s was cut off", SLOWEST_READER)
         if transport:
             transport.abort()
+
+
+def _is_free(transport: asyncio.Transport) -> bool:
+    return not transport.get_write_buffer_size() and not transport.get_extra_info("ssl_object")
 
 
 def _send_beside(connection: socket.socket, pieces: Iterator[bytes]) -> list[Piece]:

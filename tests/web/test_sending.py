@@ -24,7 +24,7 @@ REQUEST = b"GET /large HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[int, list[web.Request]]]:
+async def served(*, ready: bool = True) -> AsyncIterator[tuple[int, list[web.Request]]]:
     """Serve `BODY` at /large and a word at /small; give the port, and the requests for what is large as they come."""
     requests: list[web.Request] = []
 
@@ -33,7 +33,7 @@ async def served() -> AsyncIterator[tuple[int, list[web.Request]]]:
         response = web.StreamResponse()
         response.content_length = len(BODY)
         await response.prepare(request)
-        await sending.send(iter(PIECES), request, response)
+        await sending.send(iter(PIECES), request, response, ready=ready)
         return response
 
     async def small(_request: web.Request) -> web.Response:
@@ -91,12 +91,9 @@ async def close(writers: list[asyncio.StreamWriter]) -> None:
         await writer.wait_closed()
 
 
-@pytest.mark.parametrize("beside", [True, False])
-async def test_readers_get_all_of_it_however_many_there_are(beside: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter of the test
-    if not beside:
-        monkeypatch.setattr(sending, "BESIDE", -1)
-        monkeypatch.setattr(sending, "PATIENCE_MS", 0)
-    async with served() as (port, _):
+@pytest.mark.parametrize("ready", [True, False])
+async def test_readers_get_all_of_it_however_many_there_are(ready: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    async with served(ready=ready) as (port, _):
         bodies = await asyncio.gather(*(get(port, "/large") for _ in range(10)))
 
     assert [each == BODY for each in bodies] == [True] * 10
