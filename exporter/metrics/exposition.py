@@ -97,7 +97,7 @@ class TrunkLines:
     def of(self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], now: float) -> str:
         """Give a property's lines at the Unix time `now`; all Sids, `sids` those of the trunks, are escaped."""
         if self._family.choice:
-            return self._chosen(property_sid, sids, map(self._family.choice, trunks))
+            return self._chosen(property_sid, sids, trunks, self._family.choice)
         if self._family.value is None:
             return self._texts(property_sid, sids, trunks)
         value = self._family.value
@@ -111,15 +111,14 @@ class TrunkLines:
             ]
         )
 
-    def _chosen(self, property_sid: str, sids: Sequence[str], keys: Iterable[int | None]) -> str:
-        """Write the same lines for all trunks with the same key, the Sid alone being another."""
-        around: dict[int | None, list[str]] = {}
-        texts = []
-        for sid, key in zip(sids, keys, strict=True):
-            if key not in around:
-                around[key] = self._around(property_sid, self._family.choices.get(key, ()))
-            texts.append(sid.join(around[key]))
-        return "".join(texts)
+    def _chosen(
+        self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], choice: Callable[[Trunk], int | None]
+    ) -> str:
+        """Write the same lines for all trunks with the same choice, the Sid alone being another."""
+        keys = list(map(choice, trunks))
+        choices = self._family.choices
+        around = {key: self._around(property_sid, choices.get(key, ())) for key in set(keys)}
+        return "".join([sid.join(around[key]) for sid, key in zip(sids, keys, strict=True)])
 
     def _around(self, property_sid: str, samples: Samples) -> list[str]:
         stems = self._stems
