@@ -20,6 +20,7 @@ from exporter.metrics.exposition import Renderer
 from exporter.metrics.scrape import Scraper
 from exporter.metrics.snapshot import Snapshot
 from exporter.polling.poller import Poller
+from exporter.polling.schedule import failed
 from exporter.telemetry import Telemetry
 from exporter.web.app import Endpoints
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 5.0
 """How long answers under way may go on after the signal to stop."""
-COLLECTED_AFTER = (10_000, 20, 100)
+COLLECTED_AFTER = (5_000, 10, 10)
 """New objects to collect the young after; collections of the young to one of the older; of the older to a full one."""
 
 
@@ -117,6 +118,7 @@ class Daemon:
         )
         await runner.setup()
         refreshing = asyncio.create_task(self.snapshot.keep_fresh())
+        refreshing.add_done_callback(failed)
         try:
             for address in serving.addresses:
                 await web.TCPSite(runner, address.host or None, address.port).start()
@@ -150,10 +152,10 @@ class Daemon:
 
 
 def spare_the_collector() -> None:
-    """Let the garbage collector alone what lives as long as the process.
+    """Let the garbage collector look less often, and never at what the start has made.
 
     A full collection looks at all that is known of every property and holds everybody up, for tenths of a second where
-    they are thousands; what it is for, objects that refer to each other in circles and are no longer used, die young.
+    they are thousands; and what it looks for, objects that refer to each other in circles, is hardly ever made here.
     """
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)

@@ -58,6 +58,10 @@ class PollError(Exception):
         self.transient = transient
         self.retry_after = retry_after
 
+    def bare(self) -> PollError:
+        """Give the same to keep: without the frames that it came through, which would keep all that they hold."""
+        return PollError(self.reason, self.detail, transient=self.transient, retry_after=self.retry_after)
+
 
 class Place(msgspec.Struct, frozen=True, order=True):
     """A place in a configuration file; line and column count from 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from tests.running import Samples, configuration, running, write
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from exporter.simulator import Fault
 
 NOW = 1_790_000_000.0
 
@@ -209,3 +212,25 @@ async def test_the_token_is_nowhere_to_be_seen(tmp_path: Path, caplog: pytest.Lo
         pages = [(await exporter.http.get(path)).text for path in ("/", "/metrics", "/config", "/api/v1/status")]
     assert "auth" in pages[3]
     assert "hunter2" not in "".join(pages) + caplog.text
+
+
+@pytest.mark.parametrize("fault", ["500", "401", "garbage"])
+async def test_polls_that_fail_leave_nothing_for_the_garbage_collector(tmp_path: Path, fault: Fault) -> None:
+    """A full collection is rare, so what waits for one piles up: an outage lasts for hours."""
+    polls = 30
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        path = write(tmp_path, simulator, configuration(simulator, api="max_attempts: 1", poll="interval: 1h"))
+        async with running(path) as exporter:
+            await exporter.ready()
+            simulator.fail(sid, fault)
+            await exporter.poll(sid)
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(polls):
+                    await exporter.poll(sid)
+                found = gc.collect()
+            finally:
+                gc.enable()
+    assert found < 10 * polls

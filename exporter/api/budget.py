@@ -29,12 +29,12 @@ class Budget:
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight = in_flight
         self._per_second = per_second
-        self.turn_given: Callable[[], None] = lambda: None
-        """Called after each turn that was given: one waits less."""
+        self.moved_on: Callable[[bool], None] = lambda _suspect: None
+        """Called after somebody has left those that wait, suspects or the others, with a turn or without."""
 
     def room(self, *, suspect: bool) -> int:
-        """Give how many more may come and wait without waiting much longer than for one round of answers."""
-        return self._in_flight - len(self._waiting[suspect])
+        """Give how many more may come and wait not much longer than for one round of answers."""
+        return self._in_flight - sum(not turn.done() for _, turn in self._waiting[suspect])
 
     def configure(self, in_flight: int, per_second: float) -> None:
         """Go by other numbers from now on, for those that wait already too; 0 a second is no limit."""
@@ -56,6 +56,8 @@ class Budget:
             # A turn may be given at the very moment at which its waiter is cancelled.
             if turn.done() and not turn.cancelled():
                 self._held[suspect] -= 1
+            else:
+                self.moved_on(suspect)
             self._give_turns()
 
     def _give_turns(self) -> None:
@@ -70,7 +72,7 @@ class Budget:
             self._waiting[suspect].popleft()[1].set_result(None)
             self._held[suspect] += 1
             self._last_turn = loop.time()
-            self.turn_given()
+            self.moved_on(suspect)
 
     def _next(self) -> bool | None:
         """Tell whose turn it is, a suspect's or another's; None where nobody waits who may have a place."""

@@ -76,6 +76,10 @@ class Listing(Generic[Record]):
         self._kept: tuple[_Kept, ...] = ()
         self._steady: Counter[Anomaly] = Counter()
 
+    def forget(self) -> None:
+        """Keep nothing of the last walk: the next one is the first."""
+        self._kept = ()
+
     def records(self) -> tuple[Record, ...]:
         """Read again what the last complete walk brought."""
         pages = iter(self._kept)

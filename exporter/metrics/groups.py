@@ -93,11 +93,11 @@ class Group:
 
     def refresh(self, renderer: Renderer) -> None:
         """Make `segments`, one for each of the renderer's families, from what is shown now."""
-        changed, self._changed = self._changed, {}
-        if changed:
+        if self._changed:
             self._rows = self._rows or [Row() for _ in renderer.trunk_families]
             for family, row in enumerate(self._rows):
-                row.replace({place: new[family] if new else EMPTY for place, new in changed.items()})
+                row.replace({place: new[family] if new else EMPTY for place, new in self._changed.items()})
+            self._changed = {}
         in_place = [self.shown[sid] for sid in sorted(self._places, key=self._places.__getitem__)]
         for at in self._outdated:
             self._layers[at] = [segment(text) for text in renderer.properties(at, in_place)]

@@ -123,6 +123,8 @@ class Scraper:
         crc, size = checksum((part.crc, part.size) for part in parts)
         assembly = _Part(tuple([deflated for part in parts for deflated in part.deflated]), crc, size, version)
         if not chosen:
+            # One of another format and version may never be asked for again.
+            self._assemblies = {kind: each for kind, each in self._assemblies.items() if each.of == version}
             self._assemblies[openmetrics] = assembly
             self._families = {name: part for name, (_, part) in families.items()}
         return assembly

@@ -101,10 +101,11 @@ class Snapshot:
                 renderer = self.renderer
                 for group in [each for each in self._groups if each in self._outdated]:
                     if renderer is self.renderer:
-                        self._outdated.discard(group)
                         group.refresh(renderer)
+                        self._outdated.discard(group)
                         await turns.give()
             self._groups = [group for group in self._groups if group.shown]
+            self._outdated.intersection_update(self._groups)
             self.text_version = version
 
     async def keep_fresh(self) -> None:

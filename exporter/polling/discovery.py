@@ -75,7 +75,7 @@ class Discovery:
         try:
             names = await self._fetch()
         except PollError as caught:
-            error = caught
+            error = caught.bare()
         self._note(error)
         self.rhythm.ended(error, self._around.poll.interval, outdated=self._credentials.version is not token)
         if error is None and names != self.names:

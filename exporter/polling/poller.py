@@ -1,4 +1,4 @@
-"""All that is polled: which properties there are, by configuration and discovery, and a task for each."""
+"""All that is polled: which properties there are, by configuration and discovery."""
 
 from __future__ import annotations
 

@@ -85,10 +85,11 @@ class PropertyPoller:
         self._serve()
 
     def close(self) -> None:
-        """Withdraw the property whole."""
+        """Withdraw the property whole, and keep nothing of it."""
         if self._timer:
             self._timer.cancel()
         self._around.snapshot.drop(self.target.identity.sid)
+        self._listing.forget()
 
     async def poll(self) -> None:
         """Poll once; every way in which that can end is published."""
@@ -111,7 +112,7 @@ class PropertyPoller:
         try:
             trunks = await self._fetch()
         except PollError as caught:
-            error = caught
+            error = caught.bare()
         if error is None:
             self._last_success = loop.time()
         self._note(error, loop.time() - started)

@@ -24,7 +24,7 @@ class Rhythm:
     first round alone goes as fast as the budget allows.
     """
 
-    __slots__ = ("_asked", "_auth_failures", "_ended", "_last_error", "_phase", "due")
+    __slots__ = ("_asked", "_auth_failures", "_ended", "_last_error", "_phase", "due", "planned")
 
     def __init__(self, key: str) -> None:
         self._phase = phase(key)
@@ -34,6 +34,8 @@ class Rhythm:
         self._asked = True
         self.due = 0.0
         """The loop's time at which the next poll should begin."""
+        self.planned: float | None = None
+        """The time for which the schedule has it, if it has."""
 
     @property
     def rejected(self) -> bool:
@@ -58,6 +60,7 @@ class Rhythm:
         """Let no poll come any more."""
         self._asked = True
         self.due = math.inf
+        self.planned = None
 
     def ended(self, error: PollError | None, interval: float, *, outdated: bool = False) -> None:
         """Note how a poll ended, and plan the next: at once where a token was rejected that is `outdated`."""

@@ -33,8 +33,9 @@ class Schedule:
     """Has each runner poll when its rhythm says so, never twice at once.
 
     Of many that are due, those begin that have waited longest, and no more of them than soon have their turn in the
-    budget: thousands of polls that do nothing but wait would cost memory. Suspects, which have hung before, wait in a
-    row of their own, as they do in the budget.
+    budget: thousands of polls that do nothing but wait for it would cost memory. But one begins for each that moves on,
+    or polls of many pages would keep all others out. Suspects, which have hung before, wait in a row of their own, as
+    they do in the budget.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -43,11 +44,15 @@ class Schedule:
         self._came = count()
         self._polling: dict[Runner, asyncio.Task[None]] = {}
         self._timer: asyncio.Handle | None = None
-        budget.turn_given = self._soon
+        self._moved_on = {False: False, True: False}
+        budget.moved_on = self._one_moved_on
 
     def plan(self, runner: Runner) -> None:
         """Have a runner poll from now on, by the plan that its rhythm now has."""
-        heapq.heappush(self._waiting[runner.rhythm.hung], (runner.rhythm.due, next(self._came), runner))
+        rhythm = runner.rhythm
+        if rhythm.planned != rhythm.due:
+            rhythm.planned = rhythm.due
+            heapq.heappush(self._waiting[rhythm.hung], (rhythm.due, next(self._came), runner))
         self._soon()
 
     def drop(self, runner: Runner) -> None:
@@ -68,6 +73,10 @@ class Schedule:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _one_moved_on(self, suspect: bool) -> None:  # noqa: FBT001 - as the budget tells it
+        self._moved_on[suspect] = True
+        self._soon()
+
     def _soon(self) -> None:
         """Look for who is due when all that has just begun has asked for its turn."""
         if isinstance(self._timer, asyncio.TimerHandle):
@@ -81,23 +90,29 @@ class Schedule:
         self._timer = None
         upcoming = math.inf
         for suspect, waiting in self._waiting.items():
-            room, left = self._budget.room(suspect=suspect), BEGUN_AT_ONCE
+            room, left = max(self._budget.room(suspect=suspect), self._moved_on[suspect]), BEGUN_AT_ONCE
+            self._moved_on[suspect] = False
             while waiting and room > 0:
                 due, _, runner = waiting[0]
-                if due != runner.rhythm.due or runner in self._polling:
+                if due != runner.rhythm.planned or runner in self._polling:
                     # It was planned anew since, or dropped.
-                    heapq.heappop(waiting)
+                    self._forget(heapq.heappop(waiting))
                 elif due > loop.time() or not left:
                     upcoming = min(upcoming, due)
                     break
                 else:
-                    heapq.heappop(waiting)
+                    self._forget(heapq.heappop(waiting))
                     self._begin(runner)
                     left, room = left - 1, room - 1
         if upcoming <= loop.time():
             self._soon()
         elif upcoming < math.inf:
             self._timer = loop.call_at(upcoming, self._begin_due)
+
+    def _forget(self, entry: tuple[float, int, Runner]) -> None:
+        due, _, runner = entry
+        if due == runner.rhythm.planned:
+            runner.rhythm.planned = None
 
     def _begin(self, runner: Runner) -> None:
         runner.rhythm.begin()

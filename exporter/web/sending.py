@@ -37,8 +37,8 @@ async def send(pieces: Iterator[bytes], request: web.BaseRequest, response: web.
     """Send the pieces, of which there is one at least, as the body of a response that was prepared.
 
     `ready` tells whether they lie ready: to have others made in a thread would have both wait for the interpreter.
-    What is held for a slow reader is one piece, and what all readers share. One that has not taken all in
-    `SLOWEST_READER` seconds is cut off.
+    What is held for a slow reader is `AT_ONCE` bytes at most, and the pieces, which others share as long as they are
+    those of the latest data. One that has not taken all in `SLOWEST_READER` seconds is cut off.
     """
     transport = request.transport
     try:
@@ -74,12 +74,12 @@ def _send_beside(connection: socket.socket, pieces: Iterator[bytes]) -> list[Pie
     writable, until = select.poll(), time.monotonic() + BESIDE
     with connection:
         writable.register(connection, select.POLLOUT)
-        while batch := _batch(pieces):
+        while time.monotonic() < until and (batch := _batch(pieces)):
             while batch:
                 try:
                     batch = _behind(batch, connection.sendmsg(batch))
                 except BlockingIOError:
-                    if not writable.poll(PATIENCE_MS) or time.monotonic() > until:
+                    if time.monotonic() > until or not writable.poll(PATIENCE_MS):
                         return batch
                 except OSError:
                     return batch

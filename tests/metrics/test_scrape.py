@@ -184,6 +184,17 @@ async def test_a_body_is_put_together_once_for_each_version_and_kind_of_header(a
     assert sorted(assembled) == [False, True]
 
 
+async def test_what_was_put_together_for_another_format_goes_when_the_data_have_changed() -> None:
+    served = Served()
+    await served.scraper.scrape("application/openmetrics-text", "gzip")
+    await served.scraper.scrape("", "gzip")
+    assert len(served.scraper._assemblies) == 2  # noqa: SLF001 - what is held cannot be seen from outside
+    served.snapshot.publish(view(trunk("T9")))
+    await served.scraper.scrape("", "gzip")
+
+    assert len(served.scraper._assemblies) == 1  # noqa: SLF001 - what is held cannot be seen from outside
+
+
 async def test_fifty_scrapers_at_once_share_one_body(assembled: list[bool], compressed: list[bytes]) -> None:
     served = Served(trunks=2000)
     answers = await asyncio.gather(*(served.scraper.scrape("", "gzip") for _ in range(50)))

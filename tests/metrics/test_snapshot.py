@@ -132,6 +132,25 @@ def test_another_configuration_renders_all_that_is_served_anew(metrics: Metrics)
     assert text_of(both, metrics) == exposition(snapshot)
 
 
+async def test_nothing_is_kept_of_properties_that_go_while_the_text_is_brought_up_to_date(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(groups, "GROUP_SIZE", 1)
+    monkeypatch.setattr(turns, "LONGEST", -1)
+    snapshot = Snapshot(Renderer(Metrics()))
+    for sid in "ABCD":
+        snapshot.publish(of(sid, "T1"))
+    refreshing = asyncio.create_task(snapshot.refresh())
+    for _ in range(2):
+        await asyncio.sleep(0)
+    snapshot.drop("A")
+    await refreshing
+    await snapshot.refresh()
+
+    assert snapshot._outdated == set()  # noqa: SLF001 - what is held cannot be seen from outside
+    assert text_of([of(sid, "T1") for sid in "BCD"]) == exposition(snapshot)
+
+
 async def test_no_scrape_sees_half_of_another_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "GROUP_SIZE", 1)
     monkeypatch.setattr(turns, "LONGEST", -1)

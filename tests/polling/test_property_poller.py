@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.api.payload import TRUNKS
-from exporter.config import Api
+from exporter.config import Api, Discover
 from exporter.errors import PollError, Reason
 from tests import fake_clock
 from tests.fake_clock import EPOCH
-from tests.polling.builders import API, HEALTH, HEALTH_BEFORE_THE_FIRST_POLL, Polled, config, on_fake_clock
+from tests.polling.builders import API, HEALTH, HEALTH_BEFORE_THE_FIRST_POLL, Polled, account, config, on_fake_clock
 from tests.polling.fake_api import LATENCY, FakeApi, Hangs
 
 DATA = {
@@ -385,3 +385,14 @@ async def test_data_that_cannot_be_published_are_withdrawn_and_the_polling_goes_
         assert polled.value("siptrunk_property_up") == 1
         assert polled.trunks() == ["T9"]
     assert "ZeroDivisionError" in caplog.text
+
+
+@on_fake_clock
+async def test_what_is_kept_of_a_failure_holds_none_of_what_it_came_through(api: FakeApi) -> None:
+    api.faults = dict.fromkeys(("S1", "A1"), 500)
+    async with Polled(config(account("S1", discover=Discover()))) as polled:
+        await polled.polls(2)
+        for runner in (polled.poller.properties["S1"], polled.poller.discoveries["A1"]):
+            kept = runner.rhythm._last_error  # noqa: SLF001 - what is held cannot be seen from outside
+            assert kept
+            assert (kept.__traceback__, kept.__context__, kept.__cause__) == (None, None, None)

@@ -27,7 +27,9 @@ def now() -> float:
 class Runner:
     """Polls by the budget for so many seconds, and notes when in `begun`, which runners may share."""
 
-    def __init__(self, name: str, budget: Budget, begun: list[tuple[str, float]], seconds: float = 1.0) -> None:
+    def __init__(
+        self, name: str, budget: Budget, begun: list[tuple[str, float]], seconds: float = 1.0, turns: int = 1
+    ) -> None:
         self.rhythm = Rhythm(name)
         self.name = name
         self.error: PollError | None = None
@@ -35,13 +37,15 @@ class Runner:
         self._budget = budget
         self._begun = begun
         self._seconds = seconds
+        self._turns = turns
 
     async def poll(self) -> None:
         self._begun.append((self.name, now()))
         if self.breaks:
             raise ZeroDivisionError
-        async with self._budget.turn(suspect=self.rhythm.hung):
-            await asyncio.sleep(self._seconds)
+        for _ in range(self._turns):
+            async with self._budget.turn(suspect=self.rhythm.hung):
+                await asyncio.sleep(self._seconds)
         self.rhythm.ended(self.error, 60)
 
 
@@ -53,8 +57,8 @@ class World:
         self.schedule = Schedule(self.budget)
         self.begun: list[tuple[str, float]] = []
 
-    def runners(self, names: Iterable[str], seconds: float = 1.0) -> list[Runner]:
-        made = [Runner(name, self.budget, self.begun, seconds) for name in names]
+    def runners(self, names: Iterable[str], seconds: float = 1.0, turns: int = 1) -> list[Runner]:
+        made = [Runner(name, self.budget, self.begun, seconds, turns) for name in names]
         for runner in made:
             self.schedule.plan(runner)
         return made
@@ -110,6 +114,56 @@ async def test_suspects_that_wait_keep_nobody_else_from_beginning() -> None:
 
     assert world.times("good")[0] == pytest.approx(began)
     assert any(name.startswith("H") for name, _ in world.begun)
+
+
+@pytest.mark.parametrize("per_second", [0, 10])
+@on_fake_clock
+async def test_polls_of_many_pages_keep_nobody_else_from_beginning(per_second: float) -> None:
+    world = World(in_flight=8, per_second=per_second)
+    world.runners([f"G{number}" for number in range(20)], seconds=0.2, turns=300)
+    small = [f"S{number}" for number in range(50)]
+    world.runners(small, seconds=0.2)
+    await asyncio.sleep(20)
+    await world.schedule.stop()
+
+    assert {name for name, _ in world.begun} >= set(small)
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.1, 0.35, 1.0])
+@on_fake_clock
+async def test_those_that_come_when_all_others_are_dropped_begin(moment: float) -> None:
+    world = World(in_flight=2, per_second=10)
+    before = world.runners([f"B{number}" for number in range(20)], seconds=0.3)
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def reload() -> None:
+        for runner in before:
+            world.schedule.drop(runner)
+        world.runners(["after"])
+        ended.set_result(None)
+
+    # In the very pass of the loop in which a turn was given, and the schedule is about to look.
+    loop.call_later(moment, loop.call_soon, reload)
+    await ended
+    await asyncio.sleep(2)
+    await world.schedule.stop()
+
+    assert len(world.times("after")) == 1
+
+
+@on_fake_clock
+async def test_planning_the_same_again_and_again_takes_no_room() -> None:
+    world = World()
+    runners = world.runners(["S1", "S2"])
+    await asyncio.sleep(2)
+    for _ in range(100):
+        for runner in runners:
+            world.schedule.plan(runner)
+    held = sum(map(len, world.schedule._waiting.values()))  # noqa: SLF001 - it cannot be seen from outside
+    await world.schedule.stop()
+
+    assert held == 2
 
 
 @on_fake_clock
