@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 5.0
 """How long answers under way may go on after the signal to stop."""
-COLLECTED_AFTER = (5_000, 10, 10)
-"""New objects to collect the young after; collections of the young to one of the older; of the older to a full one."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -110,7 +108,8 @@ class Daemon:
 
         Raises `OSError` where an address cannot be listened on.
         """
-        spare_the_collector()
+        # A full collection holds everybody up; what the start has made need not be looked at.
+        gc.freeze()
         for name in (ProcessCollector, PlatformCollector, GCCollector):
             name(registry=self.registry)
         runner = web.AppRunner(
@@ -149,16 +148,6 @@ class Daemon:
         except (ConfigError, OSError):
             # It is in the log and in the metrics, which is where a signal's sender looks.
             return
-
-
-def spare_the_collector() -> None:
-    """Let the garbage collector look less often, and never at what the start has made.
-
-    A full collection looks at all that is known of every property and holds everybody up, for tenths of a second where
-    they are thousands; and what it looks for, objects that refer to each other in circles, is hardly ever made here.
-    """
-    gc.freeze()
-    gc.set_threshold(*COLLECTED_AFTER)
 
 
 def _announced(loaded: Loaded) -> Config:
