@@ -1,11 +1,12 @@
 #!/bin/sh
-# Brings Debian's programs for the tests and benchmarks that use them. Servers are unpacked under .cache/programs, so
-# that no service starts; what needs libraries is installed. What cannot be had is said, and what needs it says that
-# it did not run.
+# Brings the programs and schemas that tests and benchmarks use. Debian's servers are unpacked under .cache/programs, so
+# that no service starts; what needs libraries is installed; what Debian does not have is built there where Go is. What
+# cannot be had is said, and what needs it says that it did not run.
 set -u
 PATH=$PATH:/usr/sbin
 programs=.cache/programs
 packages=.cache/packages
+schemas=.cache/schemas
 root=$([ "$(id -u)" = 0 ] || echo "sudo -n")
 
 # The packages that may hold a program: of nginx, older Debians keep it in one of its flavours.
@@ -18,6 +19,7 @@ holders() {
 }
 
 here() {
+    [ "$1" = schemas ] && { [ -d "$schemas" ]; return; }
     command -v "$1" >/dev/null || [ -x "$programs/usr/bin/$1" ] || [ -x "$programs/usr/sbin/$1" ]
 }
 
@@ -45,12 +47,45 @@ install() {
     $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1
 }
 
+build() {
+    command -v go >/dev/null || return
+    echo "building $1"
+    GOBIN=$PWD/$programs/usr/bin go install -trimpath -ldflags="-s -w" "$1" >/dev/null 2>&1
+}
+
+# The folder of a Go module's files.
+module() {
+    go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'
+}
+
+collect() {
+    command -v go >/dev/null || return
+    echo "collecting schemas"
+    compose=$(module github.com/compose-spec/compose-go/v2@v2.8.1)
+    operator=$(module github.com/prometheus-operator/prometheus-operator@v0.85.0)
+    crds=$operator/example/prometheus-operator-crd/monitoring.coreos.com
+    mkdir -p "$schemas.new" &&
+        cp -f "$compose/schema/compose-spec.json" "${crds}_servicemonitors.yaml" "${crds}_prometheusrules.yaml" \
+            "$schemas.new" 2>/dev/null &&
+        mv "$schemas.new" "$schemas"
+}
+
+remedy() {
+    case $1 in
+        helm | kubeconform | schemas) echo "install Go 1.24 or newer, which brings it from the module proxy," ;;
+        *) echo "install Debian's package $(holders "$1" | cut -d' ' -f1)" ;;
+    esac
+}
+
 for name in "$@"; do
     here "$name" && continue
     case $name in
         chromium | curl) install "$name" ;;
+        helm) build helm.sh/helm/v3/cmd/helm@v3.18.6 ;;
+        kubeconform) build github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0 ;;
+        schemas) collect ;;
         *) unpack "$name" ;;
     esac
-    here "$name" || echo "NOT HAD: $name; install Debian's package $(holders "$name" | cut -d' ' -f1) to run what uses it"
+    here "$name" || echo "NOT HAD: $name; $(remedy "$name") to run what uses it"
 done
 exit 0

@@ -1,20 +1,22 @@
-"""Debian's programs that tests and benchmarks use: on the PATH, or where .ci/programs.sh unpacked them."""
+"""Programs and schemas that tests and benchmarks use: on the PATH, or where .ci/programs.sh put them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-UNPACKED = Path(__file__).parents[1] / ".cache" / "programs" / "usr"
+CACHE = Path(__file__).parents[1] / ".cache"
+UNPACKED = CACHE / "programs" / "usr"
 # An ordinary user's PATH leaves out where servers are.
 PLACES = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", f"{UNPACKED}/bin", f"{UNPACKED}/sbin"))
 
 
 class NotHereError(LookupError):
-    """A program is not to be had; the text says what would bring it."""
+    """A program or schema is not to be had; the text says what would bring it."""
 
 
 def find(name: str) -> str:
@@ -30,6 +32,18 @@ def program(name: str) -> str:
     try:
         return find(name)
     except NotHereError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+        _not_run(error)
+
+
+def schema(name: str) -> Path:
+    """The path of a file among the schemas, such as `compose-spec.json`; where it is not to be had, as `program`."""
+    found = CACHE / "schemas" / name
+    if not found.exists():
+        _not_run(NotHereError(f"{name} is not here: sh .ci/programs.sh schemas"))
+    return found
+
+
+def _not_run(error: NotHereError) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(str(error))
+    pytest.skip(str(error))
