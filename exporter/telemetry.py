@@ -67,6 +67,12 @@ EXPORTER_FAMILIES: tuple[Described, ...] = (
         ("account_sid",),
     ),
     Described(
+        "siptrunk_exporter_discovery_failures_total",
+        "counter",
+        "Look-ups of the account's properties that failed, by reason.",
+        ("account_sid", "reason"),
+    ),
+    Described(
         "siptrunk_exporter_config_last_reload_successful",
         "gauge",
         "Whether the last attempt to load the configuration succeeded.",
@@ -97,6 +103,7 @@ class Telemetry:
         self.anomalies: Counter = self._make(Counter, "payload_anomalies_total")
         self.discovery_up: Gauge = self._make(Gauge, "discovery_up")
         self.discovery_last_success: Gauge = self._make(Gauge, "discovery_last_success_timestamp_seconds")
+        self.discovery_failures: Counter = self._make(Counter, "discovery_failures_total")
         self.reload_successful: Gauge = self._make(Gauge, "config_last_reload_successful")
         self.reload_success_time: Gauge = self._make(Gauge, "config_last_reload_success_timestamp_seconds")
         # To look a child up costs more than to count.

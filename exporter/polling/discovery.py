@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from exporter.api.listing import properties_of
-from exporter.errors import Anomaly, PollError
+from exporter.errors import Anomaly, PollError, Reason
 from exporter.polling.rhythm import Rhythm
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Discovery:
         self._around = around
         self._changed = changed
         self._listing = properties_of(credentials)
+        for reason in Reason:
+            around.telemetry.discovery_failures.labels(self.account_sid, reason)
 
     @property
     def found(self) -> dict[str, str]:
@@ -65,7 +67,8 @@ class Discovery:
 
     def close(self) -> None:
         """Leave nothing behind in the metrics."""
-        for metric in (self._around.telemetry.discovery_up, self._around.telemetry.discovery_last_success):
+        telemetry = self._around.telemetry
+        for metric in (telemetry.discovery_up, telemetry.discovery_last_success, telemetry.discovery_failures):
             metric.remove_by_labels({"account_sid": self.account_sid})
 
     async def poll(self) -> None:
@@ -95,7 +98,9 @@ class Discovery:
         sid = self.account_sid
         telemetry = self._around.telemetry
         telemetry.discovery_up.labels(sid).set(error is None)
-        if error is None:
+        if error:
+            telemetry.discovery_failures.labels(sid, error.reason).inc()
+        else:
             telemetry.discovery_last_success.labels(sid).set(self._around.clock())
         message = str(error) if error else None
         if message and message != self.last_error:
