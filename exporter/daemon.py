@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from exporter.errors import ConfigError
 from exporter.metrics.exposition import Renderer
 from exporter.metrics.scrape import Scraper
 from exporter.metrics.snapshot import Snapshot
+from exporter.notify import Notifier
 from exporter.polling.poller import Poller
 from exporter.polling.schedule import failed
 from exporter.telemetry import Telemetry
@@ -68,6 +70,7 @@ class Daemon:
         self.scraper = Scraper(self.snapshot, self.registry)
         self.poller = Poller(self.config, self.snapshot, self.telemetry, clock)
         self.telemetry.loaded(clock(), self.config.poll.interval)
+        self._notifier = Notifier(os.environ, self._status)
 
     def endpoints(self, serving: Serving) -> Endpoints:
         """Give what answers over HTTP."""
@@ -86,7 +89,7 @@ class Daemon:
 
         Raises `ConfigError` or `OSError` where the old one stays.
         """
-        async with self._reloading:
+        async with self._reloading, self._notifier.reloading():
             try:
                 # A large file takes a while to read, and scrapes should not wait for it.
                 config = _announced(await asyncio.to_thread(self._load))
@@ -126,11 +129,16 @@ class Daemon:
             self.poller.start()
             if started:
                 started(bound)
-            await stop.wait()
+            async with self._notifier.serving():
+                await stop.wait()
         finally:
             refreshing.cancel()
             await self.poller.stop()
             await runner.cleanup()
+
+    def _status(self) -> str:
+        up = [poller.health.up for poller in self.poller.properties.values()]
+        return f"{up.count(True)} of {len(up)} properties up"
 
     def on_signals(self, stop: asyncio.Event) -> None:
         """Stop on SIGTERM and SIGINT, reload on SIGHUP."""
