@@ -1,0 +1,115 @@
+"""The rules that Prometheus is given, by promtool; the cases are in rules/."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.metrics.families import FAMILIES
+from exporter.telemetry import EXPORTER_FAMILIES
+from tests.programs import program
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus" / "rules"
+CASES = sorted((Path(__file__).parent / "rules").glob("*.yml"))
+LISTED = [
+    rule
+    for path in sorted(RULES.glob("*.yml"))
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+]
+ALERTS: list[dict[str, Any]] = [rule for rule in LISTED if "alert" in rule]
+NAMES = sorted({rule["alert"] for rule in ALERTS})
+RECORDED = {rule["record"] for rule in LISTED if "record" in rule}
+
+
+def outcomes() -> dict[str, list[list[bool]]]:
+    """What the cases expect, by alert: for each case whether it fires, in the order of time."""
+    found: dict[str, list[list[bool]]] = defaultdict(list)
+    for path in CASES:
+        for case in yaml.safe_load(path.read_text())["tests"]:
+            fires: dict[str, list[bool]] = defaultdict(list)
+            for expected in case.get("alert_rule_test", ()):
+                fires[expected["alertname"]].append(bool(expected["exp_alerts"]))
+            for expected in case.get("promql_expr_test", ()):
+                for name in re.findall(r'alertname="(\w+)"', expected["expr"]):
+                    fires[name].append(bool(expected["exp_samples"]))
+            for name, times in fires.items():
+                found[name].append(times)
+    return found
+
+
+def promtool(*arguments: str | Path) -> str:
+    """What promtool says where it is content."""
+    done = subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_promtool_accepts_the_configuration_and_its_rules() -> None:
+    said = promtool("check", "config", "--lint=all", "--lint-fatal", DEPLOY / "prometheus" / "prometheus.yml")
+
+    assert said.count("rules found") == len(list(RULES.glob("*.yml")))
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_rules_do_as_the_cases_say(path: Path) -> None:
+    promtool("test", "rules", path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_alert_has_cases_in_which_it_fires_ends_and_does_not_fire(name: str) -> None:
+    cases = outcomes()[name]
+
+    assert any(step == (True, False) for fires in cases for step in pairwise(fires))
+    assert any(not fires[0] for fires in cases)
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+def test_every_alert_says_what_is_needed_to_act_on_it(rule: dict[str, Any]) -> None:
+    labels, annotations = rule["labels"], rule["annotations"]
+    base, _, page = annotations["runbook_url"].rpartition("/deploy/")
+
+    assert re.fullmatch(r"SipTrunk([A-Z][a-z]+)+", rule["alert"])
+    assert labels.keys() == {"severity", "category"}
+    assert labels["severity"] in {"critical", "warning", "info"}
+    assert labels["category"] in {"exporter", "api", "property", "trunk", "change"}
+    assert annotations.keys() - {"property", "trunk"} == {"summary", "description", "runbook_url"}
+    assert base == ALERTS[0]["annotations"]["runbook_url"].rpartition("/deploy/")[0]
+    assert page == f"runbooks/{rule['alert']}.md"
+    assert "{{" in annotations["description"]
+    assert "name" not in re.findall(r"\bby \(([^)]*)\)", rule["expr"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_alert_has_a_runbook(name: str) -> None:
+    headings = re.findall(r"^#+ (.*)$", (DEPLOY / "runbooks" / f"{name}.md").read_text(), re.MULTILINE)
+
+    assert headings == [name, "What it means", "What to look at", "What to do", "When to ignore it"]
+
+
+def test_every_runbook_belongs_to_an_alert() -> None:
+    assert sorted(path.stem for path in (DEPLOY / "runbooks").glob("*.md")) == NAMES
+
+
+def test_rules_and_runbooks_name_only_metrics_that_there_are() -> None:
+    families = {family.name for family in (*FAMILIES, *EXPORTER_FAMILIES)}
+    named = {
+        name
+        for path in [*RULES.glob("*.yml"), *(DEPLOY / "runbooks").glob("*.md")]
+        for name in re.findall(r"\b(?:\w+:)?siptrunk_\w+(?::\w+)?", path.read_text())
+    }
+
+    # A comment may name a family by its stem.
+    assert {name for name in named if name not in families | RECORDED} <= {
+        "siptrunk_properties",
+        "siptrunk_properties_with_data",
+        "siptrunk_token",
+    }

@@ -1,0 +1,80 @@
+"""Debian's Prometheus and Alertmanager as processes of a test's own, at free ports of the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import yaml
+
+from tests.programs import program
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+async def read_until(stream: asyncio.StreamReader, text: bytes) -> bytes:
+    """Read lines until one holds `text`, and give it."""
+    async with asyncio.timeout(30):
+        while line := await stream.readline():
+            if text in line:
+                return line
+    raise AssertionError(f"ended without {text!r}")
+
+
+@asynccontextmanager
+async def _serving(*command: str | Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a server of the Prometheus project, and give a client for the address it logs."""
+    process = await asyncio.create_subprocess_exec(
+        *command, "--web.listen-address=127.0.0.1:0", "--log.format=json", stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr
+    try:
+        address = json.loads(await read_until(process.stderr, b'"Listening on"'))["address"]
+        # What it logs later must not fill the pipe.
+        reading = asyncio.create_task(process.stderr.read())
+        async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http:
+            yield http
+        reading.cancel()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def prometheus(folder: Path, *targets: str, **config: Any) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ANN401 - whatever Prometheus takes
+    """Run Prometheus, scraping the exporters every second, and give a client for its API."""
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "scrape_configs": [{"job_name": "siptrunk", "static_configs": [{"targets": list(targets)}]}],
+        **config,
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    command = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data")
+    async with _serving(program("prometheus"), *command) as http:
+        yield http
+
+
+@asynccontextmanager
+async def alertmanager(folder: Path, config: dict[str, Any]) -> AsyncIterator[httpx.AsyncClient]:
+    """Run Alertmanager without peers, and give a client for its API."""
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
+    command = (
+        f"--config.file={folder}/alertmanager.yml",
+        f"--storage.path={folder}/alertmanager",
+        "--cluster.listen-address=",
+    )
+    async with _serving(program("prometheus-alertmanager"), *command) as http:
+        yield http
+
+
+async def query(http: httpx.AsyncClient, expression: str) -> list[dict[str, Any]]:
+    """What Prometheus answers to an instant query: metric and value of each series."""
+    answer = (await http.get("/api/v1/query", params={"query": expression})).json()
+    assert answer["status"] == "success", answer
+    result: list[dict[str, Any]] = answer["data"]["result"]
+    return result
