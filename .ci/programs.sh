@@ -39,6 +39,14 @@ unpack() {
         done
         here "$1" && break
     done
+    [ "$1" = prometheus-alertmanager ] && point "$1"
+}
+
+# Debian's Alertmanager reads its default templates where the package would be installed. Unpacked, it is pointed to a
+# path of the same length, from the project's root.
+point() {
+    ln -sfn usr/share/prometheus/alertmanager "$programs/alertmanager"
+    sed -i "s,/usr/share/prometheus/alertmanager,./././$programs/alertmanager,g" "$programs/usr/bin/$1"
 }
 
 install() {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,23 +15,28 @@ from tests.programs import program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
 
 
 async def read_until(stream: asyncio.StreamReader, text: bytes) -> bytes:
     """Read lines until one holds `text`, and give it."""
+    seen = b""
     async with asyncio.timeout(30):
         while line := await stream.readline():
             if text in line:
                 return line
-    raise AssertionError(f"ended without {text!r}")
+            seen += line
+    raise AssertionError(f"ended without {text!r}: {seen.decode()}")
 
 
 @asynccontextmanager
 async def _serving(*command: str | Path) -> AsyncIterator[httpx.AsyncClient]:
     """Run a server of the Prometheus project, and give a client for the address it logs."""
     process = await asyncio.create_subprocess_exec(
-        *command, "--web.listen-address=127.0.0.1:0", "--log.format=json", stderr=asyncio.subprocess.PIPE
+        *(*command, "--web.listen-address=127.0.0.1:0", "--log.format=json"),
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,  # from where an unpacked Alertmanager finds its templates
     )
     assert process.stderr
     try:
@@ -54,7 +60,11 @@ async def prometheus(folder: Path, *targets: str, **config: Any) -> AsyncIterato
         **config,
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    command = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data")
+    command = (
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        "--storage.tsdb.retention.time=40d",  # changes within 30 days are recorded
+    )
     async with _serving(program("prometheus"), *command) as http:
         yield http
 

@@ -1,0 +1,210 @@
+"""The routes, inhibitions and message that Alertmanager is given, by amtool and by a real Alertmanager."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.deploy.test_rules import ALERTS
+from tests.programs import program
+from tests.servers import alertmanager
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import httpx
+
+SHIPPED = Path(__file__).parents[2] / "deploy" / "alertmanager"
+CONFIG = SHIPPED / "alertmanager.yml"
+LABELS = {rule["alert"]: rule["labels"] for rule in reversed(ALERTS)}
+
+
+def amtool(*arguments: str | Path) -> str:
+    """What amtool says where it is content."""
+    done = subprocess.run([program("amtool"), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_amtool_accepts_the_configuration() -> None:
+    assert "SUCCESS" in amtool("check-config", CONFIG)
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+def test_every_alert_reaches_who_should_have_it(rule: dict[str, Any]) -> None:
+    labels = {"alertname": rule["alert"], **rule["labels"]}
+    pairs = [f"{name}={value}" for name, value in labels.items()]
+    receiver = amtool("config", "routes", "test", f"--config.file={CONFIG}", *pairs).strip()
+
+    if labels["category"] == "change":
+        assert receiver == "changes"
+    else:
+        assert receiver == ("pager" if labels["severity"] == "critical" else "operators")
+
+
+def firing(name: str, **labels: str) -> dict[str, Any]:
+    """One of the shipped alerts as Prometheus sends it; where its severity differs, the most severe."""
+    return {"labels": {"alertname": name, **LABELS[name], **labels}}
+
+
+CASES: dict[str, tuple[list[dict[str, Any]], set[str]]] = {
+    "no exporter answers: nothing else is told": (
+        [
+            firing("SipTrunkExporterDown", job="siptrunk"),
+            firing("SipTrunkExporterDown", job="siptrunk", instance="a", severity="warning"),
+            firing("SipTrunkMostPropertiesDown"),
+            firing("SipTrunkPropertyDown", property_sid="S1"),
+            firing("SipTrunkProvisioningStuck", property_sid="S1", trunk_sid="T1"),
+            firing("SipTrunkDeactivated", property_sid="S2", trunk_sid="T2"),
+            firing("SipTrunkConfigReloadFailed", instance="a"),
+        ],
+        {"SipTrunkExporterDown", "SipTrunkConfigReloadFailed"},
+    ),
+    "one of two exporters does not answer: all else is told": (
+        [
+            firing("SipTrunkExporterDown", job="siptrunk", instance="a", severity="warning"),
+            firing("SipTrunkPropertyDown", property_sid="S1"),
+        ],
+        {"SipTrunkExporterDown", "SipTrunkPropertyDown"},
+    ),
+    "a property is down: its trunks and its age are not told, other properties' are": (
+        [
+            firing("SipTrunkPropertyDown", property_sid="S1", account_sid="A1"),
+            firing("SipTrunkDataStale", property_sid="S1"),
+            firing("SipTrunkNoActiveTrunks", property_sid="S1"),
+            firing("SipTrunkProvisioningStuck", property_sid="S1", trunk_sid="T1"),
+            firing("SipTrunkDeactivated", property_sid="S1", trunk_sid="T1"),
+            firing("SipTrunkChannelLimitLowered", property_sid="S2", trunk_sid="T2"),
+        ],
+        {"SipTrunkPropertyDown", "SipTrunkChannelLimitLowered"},
+    ),
+    "most properties are down: none of them is told by itself, and each still silences its trunks": (
+        [
+            firing("SipTrunkMostPropertiesDown"),
+            firing("SipTrunkPropertyDown", property_sid="S1"),
+            firing("SipTrunkApiErrors", job="siptrunk"),
+            firing("SipTrunkDataStale", property_sid="S2"),
+            firing("SipTrunkProvisioningStuck", property_sid="S1", trunk_sid="T1"),
+            firing("SipTrunkDeactivated", property_sid="S3", trunk_sid="T3"),
+        ],
+        {"SipTrunkMostPropertiesDown", "SipTrunkDeactivated"},
+    ),
+    "a token is rejected: its account's properties are not told, another's are": (
+        [
+            firing("SipTrunkCredentialsRejected", account_sid="A1"),
+            firing("SipTrunkPropertyDown", property_sid="S1", account_sid="A1"),
+            firing("SipTrunkDiscoveryFailed", account_sid="A1"),
+            firing("SipTrunkDiscoveryFailed", account_sid="A2"),
+        ],
+        {"SipTrunkCredentialsRejected", "SipTrunkDiscoveryFailed"},
+    ),
+    "another cluster is silenced by nothing": (
+        [
+            firing("SipTrunkExporterDown", job="siptrunk", cluster="test"),
+            firing("SipTrunkPropertyDown", property_sid="S1", cluster="live"),
+        ],
+        {"SipTrunkExporterDown", "SipTrunkPropertyDown"},
+    ),
+    "an alert of somebody else's is left alone": (
+        [firing("SipTrunkExporterDown", job="siptrunk"), {"labels": {"alertname": "DiskFull", "category": "property"}}],
+        {"SipTrunkExporterDown", "DiskFull"},
+    ),
+}
+
+
+@pytest.fixture
+async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a real Alertmanager that has the shipped routes and inhibitions and tells nobody."""
+    config = yaml.safe_load(CONFIG.read_text())
+    del config["templates"]
+    config["receivers"] = [{"name": each["name"]} for each in config["receivers"]]
+    async with alertmanager(tmp_path, config) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("alerts", "told"), CASES.values(), ids=CASES)
+async def test_what_is_greater_silences_what_follows_from_it(
+    alerts: list[dict[str, Any]], told: set[str], http: httpx.AsyncClient
+) -> None:
+    (await http.post("/api/v2/alerts", json=alerts)).raise_for_status()
+    left = (await http.get("/api/v2/alerts", params={"inhibited": "false"})).json()
+
+    assert {alert["labels"]["alertname"] for alert in left} == told
+
+
+def test_a_message_says_what_where_since_when_and_what_to_do(tmp_path: Path) -> None:
+    common = {"summary": "A trunk was deactivated", "property": "Sydney"}
+    alert = {
+        "status": "firing",
+        "labels": {"severity": "warning", "property_sid": "S1", "trunk_sid": "T1"},
+        "annotations": {
+            **common,
+            "description": "Trunk T1 was deactivated.",
+            "trunk": "Main",
+            "runbook_url": "https://runbooks.example/x.md",
+        },
+        "startsAt": "2026-11-25T03:00:00+11:00",
+    }
+    over = {**alert, "status": "resolved", "endsAt": "2026-11-24T17:30:00Z"}
+    message = {"status": "firing", "alerts": [alert, over], "commonLabels": {"severity": "warning"}}
+    data = tmp_path / "message.json"
+    data.write_text(json.dumps({**message, "commonAnnotations": common, "externalURL": "http://alertmanager.example"}))
+
+    rendered = amtool(
+        *("template", "render", f"--template.glob={SHIPPED}/siptrunk.tmpl", f"--template.data={data}"),
+        '--template.text={{ template "siptrunk.subject" . }}\n{{ template "siptrunk.text" . }}',
+    )
+    assert (
+        rendered.rstrip("\n")
+        == """\
+[warning] SIP trunks: A trunk was deactivated, Sydney (2)
+A trunk was deactivated (warning)
+Trunk T1 was deactivated.
+  property: Sydney
+  trunk:    Main
+  since:    2026-11-24 16:00:00 UTC
+  do:       https://runbooks.example/x.md
+
+Over:
+
+A trunk was deactivated (warning)
+Trunk T1 was deactivated.
+  property: Sydney
+  trunk:    Main
+  since:    2026-11-24 16:00:00 UTC
+  until:    2026-11-24 17:30:00 UTC
+  do:       https://runbooks.example/x.md
+
+Silence them: http://alertmanager.example"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "subject"),
+    [
+        (
+            {"commonLabels": {"severity": "critical", "property_sid": "S1"}, "alerts": [{}], "summary": "No poll"},
+            "[critical] SIP trunks: No poll, S1",
+        ),
+        ({"commonLabels": {}, "alerts": [{}, {}]}, "[several] SIP trunks: 2 alerts"),
+        (
+            {"status": "resolved", "commonLabels": {}, "alerts": [{}], "summary": "No poll"},
+            "[resolved] SIP trunks: No poll",
+        ),
+    ],
+)
+def test_a_subject_fits_one_alert_or_many(message: dict[str, Any], subject: str, tmp_path: Path) -> None:
+    data = tmp_path / "message.json"
+    summary = {"summary": message.pop("summary")} if "summary" in message else {}
+    data.write_text(json.dumps({"status": "firing", "commonAnnotations": summary, **message}))
+
+    rendered = amtool(
+        *("template", "render", f"--template.glob={SHIPPED}/siptrunk.tmpl", f"--template.data={data}"),
+        '--template.text={{ template "siptrunk.subject" . }}',
+    )
+    assert rendered.strip() == subject
