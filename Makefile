@@ -11,7 +11,7 @@ demo: .venv/runs
 	$(BIN)/siptrunk-exporter demo
 
 test: .venv/tests lint
-	sh .ci/programs.sh prometheus prometheus-alertmanager curl chromium
+	sh .ci/programs.sh prometheus prometheus-alertmanager curl chromium helm kubeconform schemas
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
@@ -22,8 +22,9 @@ lint: .venv/tests
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# Writes the README's tables anew from the code; a test fails where they differ.
+# Writes anew what is made from the code, tables and dashboards; tests fail where they differ.
 docs: .venv/tests
+	$(BIN)/python -m deploy.grafana
 	$(BIN)/python -m tests.readme
 
 bench: .venv/tests

@@ -1,4 +1,4 @@
-"""The README's tables, made from the code; `python -m tests.readme` writes them, and a test tells where they drift."""
+"""The sections of documentation that are made from the code; `python -m tests.readme` writes them into their pages."""
 
 from __future__ import annotations
 
@@ -13,21 +13,14 @@ from exporter.errors import Anomaly, Reason
 from exporter.metrics.families import FAMILIES
 from exporter.telemetry import EXPORTER_FAMILIES
 from tests.benchmarks.figures import HEAD, RESULTS, Row
+from tests.deploy.helm_values import CHART, values
+from tests.deploy.shipped_rules import ALERTS
+from tests.markdown import code, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable
 
 README = Path(__file__).parents[1] / "README.md"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
-
-
-def code(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def metrics() -> str:
@@ -68,19 +61,41 @@ def benchmarks() -> str:
     return f"{said}\n\n{table(HEAD, [Row(**each).cells() for each in results['rows']])}"
 
 
-SECTIONS = {"metrics": metrics, "reasons": reasons, "settings": settings, "flags": flags, "benchmarks": benchmarks}
+def alerts() -> str:
+    return table(
+        ("alert", "severity", "told as", "when"),
+        [
+            (
+                f"[{rule['alert']}](runbooks/{rule['alert']}.md)",
+                rule["labels"]["severity"],
+                rule["labels"]["category"],
+                rule["annotations"]["summary"],
+            )
+            for rule in ALERTS
+        ],
+    )
 
 
-def written(text: str) -> str:
-    """The README's text with every section between its two marks made anew."""
-    for name, make in SECTIONS.items():
+DEPLOY = README.parent / "deploy"
+PAGES: dict[Path, dict[str, Callable[[], str]]] = {
+    README: {"metrics": metrics, "reasons": reasons, "settings": settings, "flags": flags, "benchmarks": benchmarks},
+    DEPLOY / "README.md": {"alerts": alerts},
+    CHART / "README.md": {"values": values},
+}
+
+
+def written(page: Path) -> str:
+    """The page's text with every section between its two marks made anew."""
+    text = page.read_text()
+    for name, make in PAGES[page].items():
         marks = f"<!-- {name} -->", f"<!-- end of {name} -->"
         pattern = f"(?s){re.escape(marks[0])}.*?{re.escape(marks[1])}"
         replacement = f"{marks[0]}\n{make()}\n{marks[1]}"
         text, found = re.subn(pattern, replacement.replace("\\", r"\\"), text)
-        assert found == 1, f"{name} stands in the README {found} times"
+        assert found == 1, f"{name} stands in {page.name} {found} times"
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text()))
+    for each in PAGES:
+        each.write_text(written(each))

@@ -1,4 +1,4 @@
-"""The chart's table of values, made from values.yaml; `python -m tests.deploy.helm_values` writes it."""
+"""The chart's table of values, made from values.yaml."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from tests.readme import table
+from tests.markdown import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "siptrunk-exporter"
-README = CHART / "README.md"
 VALUES = CHART / "values.yaml"
 
-MARKS = "<!-- values -->", "<!-- end of values -->"
 LONGEST_DEFAULT = 60
 
 
@@ -47,15 +45,9 @@ def _comment(lines: Sequence[str]) -> str:
     return ""
 
 
-def written(readme: str) -> str:
-    """The chart's README with the table between its two marks made anew."""
+def values() -> str:
+    """The table."""
     text = VALUES.read_text()
-    values = yaml.compose(text)
-    assert isinstance(values, yaml.MappingNode)
-    made = table(("value", "default", "meaning"), rows(values, text.splitlines()))
-    before, _, rest = readme.partition(MARKS[0])
-    return f"{before}{MARKS[0]}\n{made}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}"
-
-
-if __name__ == "__main__":
-    README.write_text(written(README.read_text()))
+    root = yaml.compose(text)
+    assert isinstance(root, yaml.MappingNode)
+    return table(("value", "default", "meaning"), rows(root, text.splitlines()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.deploy.test_rules import ALERTS
+from tests.deploy.shipped_rules import ALERTS
 from tests.programs import program
 from tests.servers import alertmanager
 

@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from aiohttp import web
 
 from exporter.simulator import Simulator, SimulatorOptions
+from tests.deploy.shipped_rules import DEPLOY, RULES
 from tests.running import configuration, running, write
 from tests.servers import alertmanager, prometheus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -36,7 +36,7 @@ def hurried(text: str) -> str:
 def hurried_rules(folder: Path) -> list[str]:
     """Write the shipped rules, hurried, and give their paths."""
     written = []
-    for shipped in sorted((DEPLOY / "prometheus" / "rules").glob("*.yml")):
+    for shipped in sorted(RULES.glob("*.yml")):
         path = folder / shipped.name
         path.write_text(hurried(shipped.read_text()))
         written.append(str(path))

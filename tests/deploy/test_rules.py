@@ -14,20 +14,11 @@ import yaml
 
 from exporter.metrics.families import FAMILIES
 from exporter.telemetry import EXPORTER_FAMILIES
+from tests.deploy.shipped_rules import ALERTS, DEPLOY, RECORDED, RULES
 from tests.programs import program
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
-RULES = DEPLOY / "prometheus" / "rules"
 CASES = sorted((Path(__file__).parent / "rules").glob("*.yml"))
-LISTED = [
-    rule
-    for path in sorted(RULES.glob("*.yml"))
-    for group in yaml.safe_load(path.read_text())["groups"]
-    for rule in group["rules"]
-]
-ALERTS: list[dict[str, Any]] = [rule for rule in LISTED if "alert" in rule]
 NAMES = sorted({rule["alert"] for rule in ALERTS})
-RECORDED = {rule["record"] for rule in LISTED if "record" in rule}
 
 
 def outcomes() -> dict[str, list[list[bool]]]:
