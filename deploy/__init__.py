@@ -1,0 +1,1 @@
+"""What runs beside the exporter, and how it is deployed."""

@@ -1,0 +1,1 @@
+"""The Grafana dashboards, built with Grafana's Foundation SDK; `python -m deploy.grafana` writes them."""
