@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from exporter import notify
 from exporter.notify import Notifier
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.running import command, write
+from tests.service_manager import Manager, managing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,44 +26,18 @@ if TYPE_CHECKING:
 STATUS = "STATUS=all is well"
 
 
-class Manager:
-    """The service manager's end, where `address` is what it sets as NOTIFY_SOCKET."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.settimeout(0)
-        self.socket.bind(address.replace("@", "\0", 1))
-
-    def notifier(self, **environment: str) -> Notifier:
-        return Notifier({"NOTIFY_SOCKET": self.address, **environment}, lambda: "all is well")
-
-    def heard(self) -> list[str]:
-        """The next message, which has come already."""
-        return self.socket.recv(4096).decode().split("\n")
-
-    async def hears(self) -> list[str]:
-        async with asyncio.timeout(30):
-            return (await asyncio.get_running_loop().sock_recv(self.socket, 4096)).decode().split("\n")
-
-    async def hears_of(self, news: str) -> list[str]:
-        """The next message with this line; pings of the watchdog may come before it."""
-        async with asyncio.timeout(30):
-            while news not in (message := await self.hears()):
-                assert message[0] == "WATCHDOG=1"
-        return message
-
-
 @pytest.fixture(params=["file", "abstract"])
 async def manager(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Manager]:
-    address = str(tmp_path / "notify") if request.param == "file" else f"@siptrunk-exporter-test-{os.getpid()}"
-    manager = Manager(address)
-    with manager.socket:
-        yield manager
+    with managing(tmp_path / "notify" if request.param == "file" else f"@siptrunk-exporter-test-{os.getpid()}") as it:
+        yield it
+
+
+def notifier_of(manager: Manager, **environment: str) -> Notifier:
+    return Notifier({"NOTIFY_SOCKET": manager.address, **environment}, lambda: "all is well")
 
 
 async def test_it_tells_of_the_start_a_reload_and_the_stop(manager: Manager) -> None:
-    notifier = manager.notifier()
+    notifier = notifier_of(manager)
     async with notifier.serving():
         assert manager.heard() == ["READY=1", STATUS]
         before = time.monotonic_ns() // 1000
@@ -76,7 +50,7 @@ async def test_it_tells_of_the_start_a_reload_and_the_stop(manager: Manager) -> 
 
 
 async def test_a_reload_that_fails_is_over_too(manager: Manager) -> None:
-    notifier = manager.notifier()
+    notifier = notifier_of(manager)
     async with notifier.serving():
         manager.heard()
         with pytest.raises(OSError, match="bad"):
@@ -87,7 +61,7 @@ async def test_a_reload_that_fails_is_over_too(manager: Manager) -> None:
 
 
 async def test_a_reload_before_the_start_or_after_the_stop_says_nothing_of_being_ready(manager: Manager) -> None:
-    notifier = manager.notifier()
+    notifier = notifier_of(manager)
     async with notifier.reloading():
         pass
     async with notifier.serving():
@@ -105,7 +79,7 @@ async def test_a_reload_before_the_start_or_after_the_stop_says_nothing_of_being
 async def test_it_pings_the_watchdog_as_long_as_the_event_loop_goes_round(
     manager: Manager, whose: dict[str, str]
 ) -> None:
-    async with manager.notifier(WATCHDOG_USEC="20000", **whose).serving():
+    async with notifier_of(manager, WATCHDOG_USEC="20000", **whose).serving():
         manager.heard()
         began = time.monotonic()
         for _ in range(3):
@@ -137,7 +111,7 @@ async def test_without_a_watchdog_of_its_own_it_tells_the_status_alone(
     manager: Manager, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify, "STATUS_EVERY", 0.01)
-    async with manager.notifier(**environment).serving():
+    async with notifier_of(manager, **environment).serving():
         manager.heard()
         assert await manager.hears() == [STATUS]
 
@@ -146,7 +120,7 @@ async def test_a_patient_watchdog_hears_the_status_as_often_as_nobody_else(
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify, "STATUS_EVERY", 0.01)
-    async with manager.notifier(WATCHDOG_USEC="3600000000").serving():
+    async with notifier_of(manager, WATCHDOG_USEC="3600000000").serving():
         manager.heard()
         assert await manager.hears() == ["WATCHDOG=1", STATUS]
 
@@ -166,7 +140,7 @@ async def test_a_manager_that_cannot_be_reached_is_complained_of_once(
 async def test_a_manager_that_does_not_listen_holds_nobody_up(
     manager: Manager, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notifier = manager.notifier()
+    notifier = notifier_of(manager)
     async with notifier.serving():
         while not caplog.records:
             async with notifier.reloading():
@@ -186,14 +160,12 @@ async def test_without_a_manager_nothing_is_asked_or_told() -> None:
 
 
 async def test_the_command_tells_its_service_manager_of_its_whole_life(tmp_path: Path) -> None:
-    manager = Manager(str(tmp_path / "notify"))
-    environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "100000"}
-    with manager.socket:
-        async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
-            simulator.fail(simulator.carrier.property_sids[0], "404")
-            path = write(tmp_path, simulator)
-            words = (f"--config.file={path}", "--web.listen-address=127.0.0.1:0")
-            async with command(*words, **environment) as exporter:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        simulator.fail(simulator.carrier.property_sids[0], "404")
+        path = write(tmp_path, simulator)
+        words = (f"--config.file={path}", "--web.listen-address=127.0.0.1:0")
+        with managing(tmp_path / "notify") as manager:
+            async with command(*words, NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="100000") as exporter:
                 assert (await manager.hears())[0] == "READY=1"
                 address = (await exporter.logged("listening"))["addresses"]
                 async with httpx.AsyncClient(trust_env=False) as http:
