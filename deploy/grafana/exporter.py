@@ -22,7 +22,7 @@ from deploy.grafana.parts import (
     number,
     steps,
 )
-from deploy.grafana.queries import AGE, INFO, INTERVAL, UP, aged
+from deploy.grafana.queries import AGE, INFO, INTERVAL, aged
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.cog.builder import Builder
@@ -32,6 +32,7 @@ OWN = '{instance=~"$instance"}'
 ANY = '{job=~".*siptrunk.*", instance=~"$instance"}'
 REQUESTS = "siptrunk_exporter_api_requests_total"
 DURATION = "siptrunk_exporter_api_request_duration_seconds"
+QUANTILES = (("max", "oldest"), ("p95", "95 %"), ("p50", "median"))
 SILENT = "the exporter does not answer Prometheus"
 LIMIT = "poll interval"
 ANSWERS = {"1": ("Answers", GOOD), "0": ("Silent", BAD)}
@@ -123,7 +124,7 @@ def well() -> list[Builder[model.Panel]]:
                 worry="when exporters differ without being meant to",
                 empty=SILENT,
             ),
-            (f"siptrunk_exporter_build_info{OWN}", "{{version}} {{revision}}"),
+            (f"siptrunk_exporter_build_info{OWN}", "{{instance}}: {{version}} {{revision}}"),
             width=4,
             mode=BigValueTextMode.NAME,
         ),
@@ -142,9 +143,7 @@ def freshness() -> list[Builder[model.Panel]]:
                 ),
                 worry="when the median goes beyond the interval: there are more properties than the budget carries",
             ),
-            (f"max({AGE})", "oldest"),
-            (f"quantile(0.95, {AGE})", "95 %"),
-            (f"quantile(0.5, {AGE})", "median"),
+            *((f"all:siptrunk_data_age_seconds:{of}", name) for of, name in QUANTILES),
             (INTERVAL, LIMIT),
             width=8,
             unit="s",
@@ -170,8 +169,8 @@ def freshness() -> list[Builder[model.Panel]]:
                 tells="Properties whose data are older than two poll intervals, and those whose last poll failed",
                 worry="when either stays above 0",
             ),
-            (aged(2), "late"),
-            (f"sum({UP} == bool 0)", "down"),
+            ("all:siptrunk_properties_late:sum", "late"),
+            ("all:siptrunk_properties_down:sum", "down"),
             width=8,
         ),
     ]
@@ -212,8 +211,8 @@ def polls() -> list[Builder[model.Panel]]:
                 worry="when the longest comes near the poll interval",
                 empty=SILENT,
             ),
-            (f"max by (instance) (siptrunk_property_last_poll_duration_seconds{OWN})", "{{instance}} longest"),
-            (f"quantile by (instance) (0.5, siptrunk_property_last_poll_duration_seconds{OWN})", "{{instance}} median"),
+            (f"instance:siptrunk_property_last_poll_duration_seconds:max{OWN}", "{{instance}} longest"),
+            (f"instance:siptrunk_property_last_poll_duration_seconds:p50{OWN}", "{{instance}} median"),
             width=8,
             unit="s",
         ),
@@ -319,8 +318,10 @@ def api() -> list[Builder[model.Panel]]:
 
 def budget() -> list[Builder[model.Panel]]:
     """Tell whether the request budget is enough."""
-    waited = f"time() - siptrunk_property_last_poll_timestamp_seconds{OWN}"
-    interval = f"max by (instance) (siptrunk_exporter_poll_interval_seconds{OWN})"
+    waited, interval = (
+        "instance:siptrunk_property_last_poll_age_seconds",
+        f"siptrunk_exporter_poll_interval_seconds{OWN}",
+    )
     return [
         graph(
             Text(
@@ -355,8 +356,8 @@ def budget() -> list[Builder[model.Panel]]:
                 worry="when the median stays above 1: polls come later than configured, and the budget is too small",
                 empty=SILENT,
             ),
-            (f"max by (instance) ({waited}) / {interval}", "{{instance}} longest"),
-            (f"quantile by (instance) (0.5, {waited}) / {interval}", "{{instance}} median"),
+            (f"{waited}:max{OWN} / {interval}", "{{instance}} longest"),
+            (f"{waited}:p50{OWN} / {interval}", "{{instance}} median"),
             width=8,
             unit="none",
         ),

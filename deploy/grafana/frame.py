@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
 from deploy.grafana.parts import SOURCE
-from deploy.grafana.queries import CHANGES, since
+from deploy.grafana.queries import CHANGES, begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,7 +68,9 @@ def frame(  # noqa: PLR0913 - a dashboard has that many sides
             made.with_panel(each)
     dashboard = made.build()
     dashboard.annotations.list_val = [
-        ChangeAnnotation(name="Changes", datasource=SOURCE, icon_color="blue", expr=since(CHANGES + changes))
+        ChangeAnnotation(
+            name="Changes", datasource=SOURCE, icon_color="blue", expr=begun(CHANGES + changes, "$__range")
+        )
     ]
     for at, panel in enumerate(dashboard.panels or (), start=1):
         panel.id_val = at

@@ -36,7 +36,7 @@ from deploy.grafana.queries import (
     MODIFIED,
     TRUNKS,
     UP,
-    aged,
+    begun,
     by_name,
     named,
     or_none,
@@ -88,7 +88,7 @@ def well() -> list[Builder[model.Panel]]:
                 tells="Properties of which the last poll failed. Those not polled yet are not counted",
                 worry="at 1 or more: the table of properties below has them at its top",
             ),
-            (f"sum({UP} == bool 0)", "Down"),
+            ("all:siptrunk_properties_down:sum", "Down"),
             colours=GONE,
         ),
         number(
@@ -106,7 +106,7 @@ def well() -> list[Builder[model.Panel]]:
                 tells="Properties whose data are older than two poll intervals, because polls fail or come late",
                 worry="when it stays above 0: see Freshness in the dashboard of the exporter",
             ),
-            (aged(2), "Late"),
+            ("all:siptrunk_properties_late:sum", "Late"),
             colours=POOR,
         ),
         *(
@@ -312,10 +312,7 @@ def changed() -> list[Builder[model.Panel]]:
             ),
             Column(
                 title="Seen",
-                expr=named(
-                    f"1000 * max without (state) (last_over_time(ALERTS_FOR_STATE{{{CHANGES}}}[1d]))",
-                    f"last_over_time(ALERTS_FOR_STATE{{{CHANGES}}}[1d])",
-                ),
+                expr=begun(CHANGES, "1d"),
                 unit=AGO,
                 width=140,
             ),

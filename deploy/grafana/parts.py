@@ -44,6 +44,7 @@ NO_EXPORTER = "no exporter answers Prometheus, or the recording rules are not lo
 # Counts are shown to the unit: 1,234 channels and not 1.23 K.
 COUNT = "locale"
 AGO = "dateTimeFromNow"
+DECIMALS = {COUNT: 0, AGO: 0, "none": 2}
 
 PLAIN, GOOD, WARN, BAD, NOTE = "text", "green", "orange", "red", "blue"
 UP_OR_DOWN: Words = {"1": ("Up", GOOD), "0": ("Down", BAD)}
@@ -245,8 +246,8 @@ def grid(  # noqa: PLR0913 - likewise
 def _described(panel: Panel, text: Text, width: int, height: int, unit: str) -> Panel:
     panel.title(text.title).description(text.description).no_value(text.no_value)
     panel.datasource(SOURCE).span(width).height(height).unit(unit)
-    if unit in (COUNT, AGO):
-        panel.decimals(0)
+    if unit in DECIMALS:
+        panel.decimals(DECIMALS[unit])
     return panel
 
 
@@ -299,8 +300,8 @@ def _transformation(name: str, **options: object) -> model.DataTransformerConfig
 
 def _cell(column: Column) -> Iterator[model.DynamicConfigValue]:
     yield _option("unit", column.unit)
-    if column.unit in (COUNT, AGO):
-        yield _option("decimals", 0)
+    if column.unit in DECIMALS:
+        yield _option("decimals", DECIMALS[column.unit])
     if column.words:
         yield _option("mappings", _mappings(column.words))
     if column.steps:

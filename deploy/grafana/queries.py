@@ -22,24 +22,25 @@ def since(alerts: str) -> str:
     return named(f"1000 * ({active} and ignoring (alertstate) {firing})", active)
 
 
+def begun(alerts: str, within: str) -> str:
+    """Give when the alerts chosen, also those that have ended since, became active; over time the same at each step."""
+    active = f"last_over_time(ALERTS_FOR_STATE{{{alerts}}}[{within}] @ end())"
+    return named(f"1000 * {active}", active)
+
+
 def named(series: str, sids: str) -> str:
     """Give series the labels `property` and `trunk`: people's names for Sids; `sids` has at least the Sids of `series`.
 
     What has no name, or no such Sid, stays without.
     """
-    return _labelled(
-        _labelled(series, sids, "property_sid", "property", INFO),
-        sids,
-        "property_sid, trunk_sid",
-        "trunk",
-        "trunk:siptrunk_info:notable",
-    )
+    of_property = _labelled(series, sids, "property_sid", "property", INFO)
+    return _labelled(of_property, sids, "property_sid, trunk_sid", "trunk", "trunk:siptrunk_info:notable")
 
 
 def _labelled(series: str, sids: str, keys: str, label: str, names: str) -> str:
     return (
         f"{series}\n* on ({keys}) group_left ({label}) ("
-        f'label_replace({names}, "{label}", "$1", "name", "(.*)") or on ({keys}) group by ({keys}) ({sids}))'
+        f'label_replace({names} @ end(), "{label}", "$1", "name", "(.*)") or on ({keys}) group by ({keys}) ({sids}))'
     )
 
 
