@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deploy.grafana.parts import AGO, BAD, NOTE, STATE, WARN, Column, Text, grid
+from deploy.grafana.parts import AGO, BAD, NONE, NOTE, STATE, WARN, Column, Text, grid
 from deploy.grafana.queries import since
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def firing_alerts(text: Text, alerts: str, *columns: Column, width: int, height:
         Column(title="Severity", label="severity", words=SEVERITIES, width=100),
         Column(title="Alert", label="alertname", width=260),
         Column(title="Since", expr=ranked, unit=AGO, width=140),
-        Column(title="Trunk", label="trunk"),
-        Column(title="Trunk's state", label="state", words=STATE, width=130),
+        Column(title="Trunk", label="trunk", blank=NONE),
+        Column(title="Trunk's state", label="state", words=STATE, width=130, blank=NONE),
         *columns,
         width=width,
         height=height,

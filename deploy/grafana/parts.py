@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 JOB = 'job=~".*siptrunk.*"'
 NOT_KNOWN = "not known"
+NONE = "-"
+NONE_OR_NOT_KNOWN = "none, or not known"
 NO_EXPORTER = "no exporter answers Prometheus, or the recording rules are not loaded"
 
 # Counts are shown to the unit: 1,234 channels and not 1.23 K.
@@ -78,7 +80,10 @@ class Text:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of a table: it shows what `expr` gives, or the label that one of the table's expressions has."""
+    """A column of a table: it shows what `expr` gives, or the label that one of the table's expressions has.
+
+    `blank` stands where there is nothing.
+    """
 
     title: str
     expr: str = ""
@@ -88,6 +93,7 @@ class Column:
     steps: Steps = ()
     width: int = 0
     linked: bool = False
+    blank: str = NOT_KNOWN
 
 
 def steps(base: str, *more: tuple[float, str]) -> Steps:
@@ -300,6 +306,7 @@ def _transformation(name: str, **options: object) -> model.DataTransformerConfig
 
 def _cell(column: Column) -> Iterator[model.DynamicConfigValue]:
     yield _option("unit", column.unit)
+    yield _option("noValue", column.blank)
     if column.unit in DECIMALS:
         yield _option("decimals", DECIMALS[column.unit])
     if column.words:
