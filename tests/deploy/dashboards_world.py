@@ -89,11 +89,12 @@ def _write_history(folder: Path, simulator: Simulator) -> None:
 
 
 def _hasty_rules(folder: Path) -> list[str]:
-    """Write the rules so that alerts fire as soon as their condition holds, and a property is down after seconds."""
+    """Write the rules so that all are evaluated each second, and alerts wait for nothing but three scrapes."""
     written = []
     for path in RULES.glob("*.yml"):
         content = yaml.safe_load(path.read_text())
         for group in content["groups"]:
+            group.pop("interval", None)
             for rule in group["rules"]:
                 rule.pop("for", None)
                 rule["expr"] = rule["expr"].replace("[3m]", "[3s]")
