@@ -20,8 +20,8 @@ from tests.benchmarks.figures import HEAD, RESULTS, Row
 from tests.benchmarks.polling import growth, start, steady
 from tests.benchmarks.scraping import churn, naive, prometheus, scrape
 from tests.benchmarks.world import TRUNKS, Bench
+from tests.markdown import table
 from tests.programs import NotHereError, find
-from tests.readme import table
 
 STAGES = {stage.__name__: stage for stage in (scrape, naive, churn, prometheus, start, steady, growth)}
 PROGRAMS = {"nginx": "-v", "prometheus": "--version", "prometheus-node-exporter": "--version"}
