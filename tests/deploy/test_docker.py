@@ -305,7 +305,9 @@ async def test_compose_runs_the_demo_which_is_healthy_past_a_proxy_until_it_ends
     built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    command = [word.replace(f":{DEFAULT_PORT}", "127.0.0.1:0") for word in SERVICES["exporter"]["command"]]
+    for_all, here = f"--web.listen-address=:{DEFAULT_PORT}", "--web.listen-address=127.0.0.1:0"
+    command = [here if word == for_all else word for word in SERVICES["exporter"]["command"]]
+    assert here in command
     async with container(built, command) as address:
         check = health_check(address)
         assert await asyncio.to_thread(healthy, check)
