@@ -11,7 +11,7 @@ demo: .venv/runs
 	$(BIN)/siptrunk-exporter demo
 
 test: .venv/tests lint
-	sh .ci/programs.sh prometheus prometheus-alertmanager curl chromium helm kubeconform schemas
+	sh .ci/programs.sh prometheus prometheus-alertmanager curl chromium systemd-analyze helm kubeconform schemas
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet

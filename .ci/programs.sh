@@ -14,6 +14,7 @@ holders() {
     case $1 in
         nginx) echo nginx nginx-light nginx-core ;;
         promtool) echo prometheus ;;
+        systemd-analyze) echo systemd ;;
         *) echo "$1" ;;
     esac
 }
@@ -50,9 +51,9 @@ point() {
 }
 
 install() {
-    echo "installing Debian's package $1"
+    echo "installing Debian's package $(holders "$1")"
     $root apt-get update -qq 2>/dev/null
-    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1
+    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$(holders "$1")" >/dev/null 2>&1
 }
 
 build() {
@@ -88,7 +89,7 @@ remedy() {
 for name in "$@"; do
     here "$name" && continue
     case $name in
-        chromium | curl) install "$name" ;;
+        chromium | curl | systemd-analyze) install "$name" ;;
         helm) build helm.sh/helm/v3/cmd/helm@v3.18.6 ;;
         kubeconform) build github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0 ;;
         schemas) collect ;;

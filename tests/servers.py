@@ -31,7 +31,7 @@ async def read_until(stream: asyncio.StreamReader, text: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def _serving(*command: str | Path) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(*command: str | Path) -> AsyncIterator[httpx.AsyncClient]:
     """Run a server of the Prometheus project, and give a client for the address it logs."""
     process = await asyncio.create_subprocess_exec(
         *(*command, "--web.listen-address=127.0.0.1:0", "--log.format=json"),
@@ -65,7 +65,7 @@ async def prometheus(folder: Path, *targets: str, **config: Any) -> AsyncIterato
         f"--storage.tsdb.path={folder}/data",
         "--storage.tsdb.retention.time=40d",  # changes within 30 days are recorded
     )
-    async with _serving(program("prometheus"), *command) as http:
+    async with serving(program("prometheus"), *command) as http:
         yield http
 
 
@@ -78,7 +78,7 @@ async def alertmanager(folder: Path, config: dict[str, Any]) -> AsyncIterator[ht
         f"--storage.path={folder}/alertmanager",
         "--cluster.listen-address=",
     )
-    async with _serving(program("prometheus-alertmanager"), *command) as http:
+    async with serving(program("prometheus-alertmanager"), *command) as http:
         yield http
 
 

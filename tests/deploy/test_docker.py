@@ -28,7 +28,7 @@ from exporter import __version__
 from exporter.cli import DEFAULT_PORT, parser
 from tests.programs import program, schema
 from tests.running import finished
-from tests.servers import _serving as serving
+from tests.servers import serving
 from tests.servers import read_until
 
 if TYPE_CHECKING:
