@@ -28,8 +28,7 @@ from exporter import __version__
 from exporter.cli import DEFAULT_PORT, parser
 from tests.programs import program, schema
 from tests.running import finished
-from tests.servers import serving
-from tests.servers import read_until
+from tests.servers import read_until, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
