@@ -109,6 +109,11 @@ class Health(msgspec.Struct, frozen=True):
         """Whether the last poll brought a complete list; None before the first has ended."""
         return None if self.last_poll is None else self.last_error is None
 
+    @property
+    def reason(self) -> str:
+        """Why the last poll failed, as the label `reason` tells it; empty where it did not."""
+        return (self.last_error or "").partition(":")[0]
+
 
 KINDS = tuple(product((*TRUNK_TYPES.values(), UNKNOWN), (*PROVISIONING_STATES.values(), UNKNOWN)))
 """Every pair of type and provisioning state that a trunk can have as label values."""

@@ -67,6 +67,12 @@ EXPORTER_FAMILIES: tuple[Described, ...] = (
         ("account_sid",),
     ),
     Described(
+        "siptrunk_exporter_discovery_failing",
+        "gauge",
+        "Always 1, for the reason why the last look-up of the account's properties failed; absent where it did not.",
+        ("account_sid", "reason"),
+    ),
+    Described(
         "siptrunk_exporter_discovery_failures_total",
         "counter",
         "Look-ups of the account's properties that failed, by reason.",
@@ -103,6 +109,7 @@ class Telemetry:
         self.anomalies: Counter = self._make(Counter, "payload_anomalies_total")
         self.discovery_up: Gauge = self._make(Gauge, "discovery_up")
         self.discovery_last_success: Gauge = self._make(Gauge, "discovery_last_success_timestamp_seconds")
+        self.discovery_failing: Gauge = self._make(Gauge, "discovery_failing")
         self.discovery_failures: Counter = self._make(Counter, "discovery_failures_total")
         self.reload_successful: Gauge = self._make(Gauge, "config_last_reload_successful")
         self.reload_success_time: Gauge = self._make(Gauge, "config_last_reload_success_timestamp_seconds")

@@ -20,6 +20,7 @@ TABLE = {
     "siptrunk_exporter_payload_anomalies_total": ("counter", ("kind",)),
     "siptrunk_exporter_discovery_up": ("gauge", ("account_sid",)),
     "siptrunk_exporter_discovery_last_success_timestamp_seconds": ("gauge", ("account_sid",)),
+    "siptrunk_exporter_discovery_failing": ("gauge", ("account_sid", "reason")),
     "siptrunk_exporter_discovery_failures_total": ("counter", ("account_sid", "reason")),
     "siptrunk_exporter_config_last_reload_successful": ("gauge", ()),
     "siptrunk_exporter_config_last_reload_success_timestamp_seconds": ("gauge", ()),

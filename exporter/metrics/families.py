@@ -177,6 +177,10 @@ def _poll_failures(shown: Shown) -> Samples:
     return tuple([((reason.value,), count) for reason, count in shown.health.failures.items()])
 
 
+def _failing(shown: Shown) -> Samples:
+    return (((shown.health.reason,), 1),) if shown.health.reason else ()
+
+
 class Layer(msgspec.Struct, frozen=True):
     """Families of properties that change together: when what `follows` gives of a property is another."""
 
@@ -230,6 +234,13 @@ LAYERS: tuple[Layer, ...] = (
                 "gauge",
                 "Whether the data served are older than the last poll: they stay until stale_after has passed.",
                 value=lambda shown: shown.stale,
+            ),
+            PropertyFamily(
+                "siptrunk_property_failing",
+                "gauge",
+                "Always 1, for the reason why the last poll of the property failed; absent where it did not.",
+                ("reason",),
+                samples=_failing,
             ),
             PropertyFamily(
                 "siptrunk_property_poll_failures_total",

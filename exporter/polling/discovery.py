@@ -68,7 +68,12 @@ class Discovery:
     def close(self) -> None:
         """Leave nothing behind in the metrics."""
         telemetry = self._around.telemetry
-        for metric in (telemetry.discovery_up, telemetry.discovery_last_success, telemetry.discovery_failures):
+        for metric in (
+            telemetry.discovery_up,
+            telemetry.discovery_last_success,
+            telemetry.discovery_failing,
+            telemetry.discovery_failures,
+        ):
             metric.remove_by_labels({"account_sid": self.account_sid})
 
     async def poll(self) -> None:
@@ -98,7 +103,9 @@ class Discovery:
         sid = self.account_sid
         telemetry = self._around.telemetry
         telemetry.discovery_up.labels(sid).set(error is None)
+        telemetry.discovery_failing.remove_by_labels({"account_sid": sid})
         if error:
+            telemetry.discovery_failing.labels(sid, error.reason).set(1)
             telemetry.discovery_failures.labels(sid, error.reason).inc()
         else:
             telemetry.discovery_last_success.labels(sid).set(self._around.clock())

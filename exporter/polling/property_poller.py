@@ -146,7 +146,7 @@ class PropertyPoller:
 
     def _log_change(self, before: Health) -> None:
         """Log what is new; what goes on as it was is in the metrics, and would only bury the rest."""
-        if before.polls and _reason(before) == _reason(self._health):
+        if before.polls and before.reason == self._health.reason:
             return
         about = {"property_sid": self.target.identity.sid, "property": self.target.identity.name}
         if self._health.last_error:
@@ -201,7 +201,3 @@ class PropertyPoller:
         poll = self._around.poll
         longest = poll.stale_after if self._health.up is False else poll.interval + poll.stale_after
         return self._last_success + longest - asyncio.get_running_loop().time()
-
-
-def _reason(health: Health) -> str:
-    return (health.last_error or "").partition(":")[0]

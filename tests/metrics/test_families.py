@@ -37,6 +37,7 @@ TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
     "siptrunk_property_last_success_timestamp_seconds": ("gauge", PROPERTY),
     "siptrunk_property_last_poll_duration_seconds": ("gauge", PROPERTY),
     "siptrunk_property_polls_total": ("counter", PROPERTY),
+    "siptrunk_property_failing": ("gauge", (*PROPERTY, "reason")),
     "siptrunk_property_poll_failures_total": ("counter", (*PROPERTY, "reason")),
 }
 REASONS = (
@@ -243,3 +244,15 @@ def test_every_reason_of_a_failure_is_counted_even_where_it_is_none(health: Heal
         f'siptrunk_property_poll_failures_total{{property_sid="S1",reason="{reason}"}} {count}.0'
         for reason, count in every.items()
     ]
+
+
+@pytest.mark.parametrize(
+    ("health", "expected"),
+    [
+        (NEVER_POLLED, []),
+        (HEALTHY, []),
+        (FAILING, ['siptrunk_property_failing{property_sid="S1",reason="auth"} 1.0']),
+    ],
+)
+def test_why_a_property_is_down_is_told_just_where_it_is_down(health: Health, expected: list[str]) -> None:
+    assert lines_of("siptrunk_property_failing", view(health=health, shown=False)) == expected

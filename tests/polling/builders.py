@@ -153,8 +153,9 @@ class Polled:
         return self.registry.get_sample_value(f"siptrunk_exporter_{name}", labels)
 
     def families(self, sid: str = "S1") -> set[str]:
-        """Give the families that have series for a property."""
-        return set(re.findall(rf'^(\w+){{.*property_sid="{sid}".*}} ', self.text, re.MULTILINE))
+        """Give the families that have series for a property, but for the one that is there just where it is not up."""
+        found = set(re.findall(rf'^(\w+){{.*property_sid="{sid}".*}} ', self.text, re.MULTILINE))
+        return found - {"siptrunk_property_failing"}
 
     def trunks(self, sid: str = "S1") -> list[str]:
         """Give the Sids of the trunks that are served for a property."""

@@ -141,6 +141,7 @@ async def test_a_look_up_that_fails_keeps_what_was_found(api: FakeApi, caplog: p
         assert polled.value("siptrunk_property_up") == 1
         assert polled.own("discovery_up", account_sid="A1") == 0
         assert polled.own("discovery_last_success_timestamp_seconds", account_sid="A1") == EPOCH + LATENCY
+        assert polled.own("discovery_failing", account_sid="A1", reason="connect") == 1
         assert polled.own("discovery_failures_total", account_sid="A1", reason="connect") == 3
         assert polled.own("discovery_failures_total", account_sid="A1", reason="auth") == 0
         assert caplog.messages == ["discovery failed: connect: refused"]
@@ -159,6 +160,7 @@ async def test_a_look_up_that_failed_is_made_up_for(api: FakeApi) -> None:
 
         assert polled.trunks() == ["T1", "T2"]
         assert polled.own("discovery_up", account_sid="A1") == 1
+        assert polled.own("discovery_failing", account_sid="A1", reason="connect") is None
 
 
 @on_fake_clock
