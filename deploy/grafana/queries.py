@@ -56,4 +56,4 @@ def or_none(count: str) -> str:
 
 def aged(intervals: int) -> str:
     """Count the properties whose data are older than so many poll intervals."""
-    return f"sum({AGE} > bool on () group_left () ({intervals} * {INTERVAL}))"
+    return f"sum(property:siptrunk_data_age_intervals:min > bool {intervals})"

@@ -55,66 +55,85 @@ def firing(name: str, **labels: str) -> dict[str, Any]:
 CASES: dict[str, tuple[list[dict[str, Any]], set[str]]] = {
     "no exporter answers: nothing else is told": (
         [
-            firing("SipTrunkExporterDown", job="siptrunk"),
-            firing("SipTrunkExporterDown", job="siptrunk", instance="a", severity="warning"),
-            firing("SipTrunkMostPropertiesDown"),
-            firing("SipTrunkPropertyDown", property_sid="S1"),
+            firing("SipTrunkExporterDown"),
+            firing("SipTrunkExporterDown", job="siptrunk", instance="a"),
+            firing("SipTrunkExporterDown", job="siptrunk", instance="b", severity="warning"),
+            firing("SipTrunkMostPropertiesDown", account_sid="A1"),
+            firing("SipTrunkPropertyDown", property_sid="S1", account_sid="A1"),
             firing("SipTrunkProvisioningStuck", property_sid="S1", trunk_sid="T1"),
             firing("SipTrunkDeactivated", property_sid="S2", trunk_sid="T2"),
-            firing("SipTrunkConfigReloadFailed", instance="a"),
+            firing("SipTrunkConfigReloadFailed", job="siptrunk", instance="a"),
         ],
-        {"SipTrunkExporterDown", "SipTrunkConfigReloadFailed"},
+        {"SipTrunkExporterDown "},
     ),
-    "one of two exporters does not answer: all else is told": (
+    "one exporter does not answer, of another job or not: all else is told, and the exporter once": (
         [
-            firing("SipTrunkExporterDown", job="siptrunk", instance="a", severity="warning"),
-            firing("SipTrunkPropertyDown", property_sid="S1"),
+            firing("SipTrunkExporterDown", job="staging-siptrunk", instance="a"),
+            firing("SipTrunkExporterDown", job="staging-siptrunk", instance="a", severity="warning"),
+            firing("SipTrunkExporterDown", job="siptrunk", instance="b", severity="warning"),
+            firing("SipTrunkPropertyDown", property_sid="S1", account_sid="A1"),
         ],
-        {"SipTrunkExporterDown", "SipTrunkPropertyDown"},
+        {"SipTrunkExporterDown a", "SipTrunkExporterDown b", "SipTrunkPropertyDown S1"},
     ),
     "a property is down: its trunks and its age are not told, other properties' are": (
         [
             firing("SipTrunkPropertyDown", property_sid="S1", account_sid="A1"),
-            firing("SipTrunkDataStale", property_sid="S1"),
+            firing("SipTrunkDataStale", property_sid="S1", account_sid="A1"),
             firing("SipTrunkNoActiveTrunks", property_sid="S1"),
             firing("SipTrunkProvisioningStuck", property_sid="S1", trunk_sid="T1"),
             firing("SipTrunkDeactivated", property_sid="S1", trunk_sid="T1"),
             firing("SipTrunkChannelLimitLowered", property_sid="S2", trunk_sid="T2"),
         ],
-        {"SipTrunkPropertyDown", "SipTrunkChannelLimitLowered"},
+        {"SipTrunkPropertyDown S1", "SipTrunkChannelLimitLowered S2"},
     ),
-    "most properties are down: none of them is told by itself, and each still silences its trunks": (
+    "most of an account's properties are down: none is told by itself, and each still silences its trunks": (
         [
-            firing("SipTrunkMostPropertiesDown"),
-            firing("SipTrunkPropertyDown", property_sid="S1"),
+            firing("SipTrunkMostPropertiesDown", account_sid="A1"),
+            firing("SipTrunkPropertyDown", property_sid="S1", account_sid="A1"),
             firing("SipTrunkApiErrors", job="siptrunk"),
-            firing("SipTrunkDataStale", property_sid="S2"),
+            firing("SipTrunkDataStale", property_sid="S2", account_sid="A1"),
             firing("SipTrunkProvisioningStuck", property_sid="S1", trunk_sid="T1"),
             firing("SipTrunkDeactivated", property_sid="S3", trunk_sid="T3"),
+            firing("SipTrunkPropertyDown", property_sid="S4", account_sid="A2"),
         ],
-        {"SipTrunkMostPropertiesDown", "SipTrunkDeactivated"},
+        {"SipTrunkMostPropertiesDown A1", "SipTrunkDeactivated S3", "SipTrunkPropertyDown S4"},
     ),
-    "a token is rejected: its account's properties are not told, another's are": (
+    "a token is rejected: what follows for its account is not told, another account's is": (
         [
             firing("SipTrunkCredentialsRejected", account_sid="A1"),
+            firing("SipTrunkMostPropertiesDown", account_sid="A1"),
             firing("SipTrunkPropertyDown", property_sid="S1", account_sid="A1"),
             firing("SipTrunkDiscoveryFailed", account_sid="A1"),
             firing("SipTrunkDiscoveryFailed", account_sid="A2"),
+            firing("SipTrunkPropertyDown", property_sid="S2", account_sid="A2"),
         ],
-        {"SipTrunkCredentialsRejected", "SipTrunkDiscoveryFailed"},
+        {"SipTrunkCredentialsRejected A1", "SipTrunkDiscoveryFailed A2", "SipTrunkPropertyDown S2"},
+    ),
+    "the token of one of two exporters is rejected: properties that are down are told": (
+        [
+            firing("SipTrunkCredentialsRejected", account_sid="A1", instance="a", severity="warning"),
+            firing("SipTrunkPropertyDown", property_sid="S1", account_sid="A1"),
+        ],
+        {"SipTrunkCredentialsRejected a", "SipTrunkPropertyDown S1"},
     ),
     "another cluster is silenced by nothing": (
         [
-            firing("SipTrunkExporterDown", job="siptrunk", cluster="test"),
+            firing("SipTrunkExporterDown", cluster="test"),
             firing("SipTrunkPropertyDown", property_sid="S1", cluster="live"),
         ],
-        {"SipTrunkExporterDown", "SipTrunkPropertyDown"},
+        {"SipTrunkExporterDown ", "SipTrunkPropertyDown S1"},
     ),
     "an alert of somebody else's is left alone": (
-        [firing("SipTrunkExporterDown", job="siptrunk"), {"labels": {"alertname": "DiskFull", "category": "property"}}],
-        {"SipTrunkExporterDown", "DiskFull"},
+        [firing("SipTrunkExporterDown"), {"labels": {"alertname": "DiskFull", "category": "property"}}],
+        {"SipTrunkExporterDown ", "DiskFull "},
     ),
 }
+
+
+def told_of(labels: dict[str, str]) -> str:
+    """The alert and what it is about."""
+    about = next((labels[name] for name in ("property_sid", "instance", "account_sid") if name in labels), "")
+    return f"{labels['alertname']} {about}"
 
 
 @pytest.fixture
@@ -134,7 +153,7 @@ async def test_what_is_greater_silences_what_follows_from_it(
     (await http.post("/api/v2/alerts", json=alerts)).raise_for_status()
     left = (await http.get("/api/v2/alerts", params={"inhibited": "false"})).json()
 
-    assert {alert["labels"]["alertname"] for alert in left} == told
+    assert {told_of(alert["labels"]) for alert in left} == told
 
 
 def test_a_message_says_what_where_since_when_and_what_to_do(tmp_path: Path) -> None:

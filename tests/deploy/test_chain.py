@@ -10,6 +10,7 @@ import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 from aiohttp import web
 
@@ -19,8 +20,10 @@ from tests.running import configuration, running, write
 from tests.servers import alertmanager, prometheus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    import httpx
 
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -95,28 +98,53 @@ def routed_to(receiver: Told) -> dict[str, Any]:
     return config
 
 
-async def test_a_property_that_goes_down_is_told_once_and_so_is_its_recovery(tmp_path: Path) -> None:
+async def until(http: httpx.AsyncClient, path: str, holds: Callable[[Any], bool]) -> None:
+    """Wait until what Prometheus answers is as wanted; it tells nobody when that is."""
+    async with asyncio.timeout(60):
+        while not holds((await http.get(path)).json()["data"]):  # noqa: ASYNC110 - another program's state
+            await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def chain(folder: Path, receiver: Told, simulator: Simulator) -> AsyncIterator[None]:
+    """Run two exporters in parallel, Prometheus and Alertmanager, the last from when all is well."""
+    path = write(folder, simulator, configuration(simulator, poll="interval: 1s", api="max_attempts: 1"))
+    found = folder / "alertmanagers.yml"
     async with (
-        told() as receiver,
-        Simulator(SimulatorOptions(properties=5, trunks=20)) as simulator,
-        running(write(tmp_path, simulator, configuration(simulator, poll="interval: 1s"))) as one,
-        running(tmp_path / "exporter.yaml") as other,
-        alertmanager(tmp_path, routed_to(receiver)) as alerts,
+        running(path) as one,
+        running(path) as other,
         prometheus(
-            tmp_path,
+            folder,
             *(str(exporter.http.base_url.netloc, "ascii") for exporter in (one, other)),
-            rule_files=hurried_rules(tmp_path),
-            alerting={"alertmanagers": [{"static_configs": [{"targets": [str(alerts.base_url.netloc, "ascii")]}]}]},
-        ),
+            rule_files=hurried_rules(folder),
+            alerting={"alertmanagers": [{"file_sd_configs": [{"files": [str(found)]}]}]},
+        ) as metrics,
     ):
         await one.ready()
         await other.ready()
-        sid = simulator.carrier.property_sids[0]
-        simulator.fail(sid, "500")
+        await until(metrics, "/api/v1/query?query=sum(up)==2", lambda data: bool(data["result"]))
+        await until(metrics, "/api/v1/alerts", lambda data: "firing" not in str(data["alerts"]))
+        async with alertmanager(folder, routed_to(receiver)) as alerts:
+            found.write_text(yaml.safe_dump([{"targets": [str(alerts.base_url.netloc, "ascii")]}]))
+            await until(metrics, "/api/v1/alertmanagers", lambda data: bool(data["activeAlertmanagers"]))
+            yield
+
+
+@pytest.mark.parametrize("share", ["one", "all"])
+async def test_what_goes_down_is_told_once_and_so_is_its_recovery(share: str, tmp_path: Path) -> None:
+    async with (
+        told() as receiver,
+        Simulator(SimulatorOptions(properties=20, trunks=5)) as simulator,
+        chain(tmp_path, receiver, simulator),
+    ):
+        struck = simulator.carrier.property_sids[: 1 if share == "one" else None]
+        for sid in struck:
+            simulator.fail(sid, "500")
         down = await receiver.next()
-        simulator.heal(sid)
+        for sid in struck:
+            simulator.heal(sid)
         up = await receiver.next()
 
-    assert down == ("pager", "firing", [f"SipTrunkPropertyDown {sid}"])
-    assert up == ("pager", "resolved", [f"SipTrunkPropertyDown {sid}"])
+    alert = f"SipTrunkPropertyDown {struck[0]}" if share == "one" else "SipTrunkMostPropertiesDown"
+    assert [down, up] == [("pager", "firing", [alert]), ("pager", "resolved", [alert])]
     assert receiver.messages.empty()
