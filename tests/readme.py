@@ -69,7 +69,7 @@ def alerts() -> str:
                 f"[{rule['alert']}](runbooks/{rule['alert']}.md)",
                 rule["labels"]["severity"],
                 rule["labels"]["category"],
-                "; or: ".join(filter(None, re.split(r"{{.*?}}", rule["annotations"]["summary"]))),
+                "; or: ".join(filter(None, re.split(r"\s*{{.*?}}", rule["annotations"]["summary"]))),
             )
             for rule in ALERTS
         ],
