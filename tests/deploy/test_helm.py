@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tarfile
 from functools import cache
@@ -250,6 +251,7 @@ def test_the_policy_lets_out_names_and_https_alone() -> None:
 
 def test_a_roll_out_keeps_the_old_pod_until_the_new_one_has_data() -> None:
     assert only("Deployment", "default")["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert only("Deployment", "everything")["spec"]["strategy"] == {"type": "Recreate"}
     assert container_of("default")["readinessProbe"]["httpGet"] == {"path": "/-/ready", "port": "metrics"}
 
 
@@ -367,6 +369,12 @@ def test_what_is_not_enabled_is_not_made() -> None:
     }
     assert len(of_kind("ConfigMap", render("everything"))) == 1 + len(DASHBOARDS)
     assert len(of_kind("ConfigMap", render("minimal"))) == 1
+
+
+def test_names_that_yaml_takes_for_something_else_stay_text(schemas: Path) -> None:
+    options = "--set-string", "nameOverride=true,serviceAccount.name=1e3"
+    done = helm("template", "123", CHART, "--kube-version", NEWEST, "--namespace", "7", *options)
+    assert judged(done.stdout, NEWEST, schemas)[1] == []
 
 
 # The pod's security.
@@ -500,6 +508,17 @@ def test_the_dashboards_are_the_files_byte_for_byte_and_no_config_map_is_too_lar
         assert len(json.dumps(each)) < MEBIBYTE
 
 
+@pytest.mark.parametrize(("value", "lost"), [("dashboards", "dashboards/*.json"), ("prometheusRule", "rules/*.yml")])
+def test_a_chart_whose_links_were_lost_says_so_and_renders_nothing(value: str, lost: str, tmp_path: Path) -> None:
+    chart = shutil.copytree(CHART, tmp_path / CHART.name, ignore=shutil.ignore_patterns("files"))
+    assert helm("template", chart, "--kube-version", NEWEST).returncode == 0
+    done = helm("template", chart, "--kube-version", NEWEST, "--set", f"{value}.enabled=true")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        f"the chart holds no files/{lost}, which are symbolic links in the repository: take a chart that" in done.stderr
+    )
+
+
 def test_a_package_holds_all_that_the_folder_does(tmp_path: Path) -> None:
     assert helm("package", CHART, "--destination", tmp_path).returncode == 0
     with tarfile.open(tmp_path / f"siptrunk-exporter-{__version__}.tgz") as package:
@@ -529,11 +548,21 @@ ONE = "config: {accounts: [{account_sid: A1, discover: {}, %s}]}"
         ("serviceMonitor: {interval: 30}", "at '/serviceMonitor/interval': got number, want string"),
         ("serviceMonitor: {interval: 30sec}", "at '/serviceMonitor/interval': '30sec' does not match pattern"),
         ("networkPolicy: {enabled: true, from: []}", "at '/networkPolicy/from': minItems: got 0, want 1"),
+        ("networkPolicy: {enabled: true, from: null}", "at '/networkPolicy': missing property 'from'"),
+        ("nameOverride: a b", "at '/nameOverride': 'a b' does not match pattern"),
+        ("fullnameOverride: My_Name", "at '/fullnameOverride': 'My_Name' does not match pattern"),
+        ("podAnnotations: null", "at '': missing property 'podAnnotations'"),
+        ("prometheusRule: {additionalGroups: null}", "at '/prometheusRule': missing property 'additionalGroups'"),
         ("networkPolicy: {from: [{namespace: x}]}", "at '/networkPolicy/from/0': additional properties 'namespace'"),
         ("podAnnotations: {scrape: true}", "at '/podAnnotations/scrape': got boolean, want string"),
         ("extraArgs: --log.format=json", "at '/extraArgs': got string, want array"),
         ("config: {accounts: []}", "at '/config/accounts': minItems: got 0, want 1"),
         (ONE % "token: hunter2", "at '/config/accounts/0/token': value must be 'in a Secret, named by existingSecret'"),
+        (
+            ONE % "existingSecret: {name: x, key: y}, token: 'in a Secret, named by existingSecret'",
+            "at '/config/accounts/0': 'not' failed",
+        ),
+        (ONE % "existingSecret: {name: x, key: ..}", "at '/config/accounts/0/existingSecret/key': '..' does not match"),
         (ONE % "name: x", "at '/config/accounts/0': missing property 'existingSecret'"),
         (ONE % "existingSecret: {name: x}", "at '/config/accounts/0/existingSecret': missing property 'key'"),
         (ONE % "existingSecret: {name: x/y, key: z}", "at '/config/accounts/0/existingSecret/name': 'x/y' does not"),
@@ -548,6 +577,17 @@ def test_bad_values_are_refused_with_their_place_and_without_what_may_be_secret(
     assert done.returncode == 1
     assert said in done.stderr
     assert "hunter2" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    "section", [key for key, value in yaml.safe_load(VALUES.read_text()).items() if isinstance(value, dict)]
+)
+def test_a_section_that_is_taken_away_is_refused_or_rendered_without(section: str, schemas: Path) -> None:
+    done = helm("template", CHART, "--kube-version", NEWEST, "--set", f"{section}=null")
+    if done.returncode:
+        assert f"at '': missing property '{section}'" in done.stderr
+    else:
+        assert judged(done.stdout, NEWEST, schemas)[1] == []
 
 
 def test_the_schema_names_every_value_and_no_other() -> None:
