@@ -14,14 +14,20 @@ holders() {
     case $1 in
         nginx) echo nginx nginx-light nginx-core ;;
         promtool) echo prometheus ;;
+        amtool) echo prometheus-alertmanager ;;
         systemd-analyze) echo systemd ;;
         *) echo "$1" ;;
     esac
 }
 
+# Of helm and kubeconform, whose words tests look at, only the version that is built here will do.
 here() {
-    [ "$1" = schemas ] && { [ -d "$schemas" ]; return; }
-    command -v "$1" >/dev/null || [ -x "$programs/usr/bin/$1" ] || [ -x "$programs/usr/sbin/$1" ]
+    case $1 in
+        schemas) [ -d "$schemas" ]; return ;;
+        helm | kubeconform) ;;
+        *) command -v "$1" >/dev/null && return ;;
+    esac
+    [ -x "$programs/usr/bin/$1" ] || [ -x "$programs/usr/sbin/$1" ]
 }
 
 fetch() {
@@ -40,7 +46,7 @@ unpack() {
         done
         here "$1" && break
     done
-    [ "$1" = prometheus-alertmanager ] && point "$1"
+    [ "$package" = prometheus-alertmanager ] && point "$package"
 }
 
 # Debian's Alertmanager reads its default templates where the package would be installed. Unpacked, it is pointed to a

@@ -10,6 +10,8 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from exporter.polling.schedule import failed
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
@@ -40,13 +42,15 @@ class Notifier:
             self._every = min(STATUS_EVERY, int(patience) / 2 / 1e6)
         self._serving = False
         self._failed = False
+        self._owed: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Tell that the daemon can be reached, as long as the block runs that it is alive, and then that it stops."""
         self._serving = True
-        self._tell("READY=1")
+        self._tell_ready()
         telling = asyncio.create_task(self._keep_telling())
+        telling.add_done_callback(failed)
         try:
             yield
         finally:
@@ -58,21 +62,28 @@ class Notifier:
     async def reloading(self) -> AsyncIterator[None]:
         """Tell that the block is a reload; before the start is told, and after the stop, nobody wants to know."""
         if self._serving:
+            self._owed = ()
             self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             yield
         finally:
             if self._serving:
-                self._tell("READY=1")
+                self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        # Unheard, it would leave the manager waiting for the end of the start or the reload for ever.
+        self._owed = () if self._tell("READY=1") else ("READY=1",)
 
     async def _keep_telling(self) -> None:
         while self._address:
             await asyncio.sleep(self._every)
-            self._tell(*self._alive)
+            if self._tell(*self._alive, *self._owed):
+                self._owed = ()
 
-    def _tell(self, *news: str) -> None:
+    def _tell(self, *news: str) -> bool:
+        """Tell it, and give whether it was heard; that nobody hears is complained of once, until somebody does."""
         if not self._address:
-            return
+            return True
         # After the end a status would be the last one that was true, shown for ever.
         status = self._status() if self._serving else ""
         message = "\n".join((*news, f"STATUS={status}"))
@@ -84,3 +95,6 @@ class Notifier:
             if not self._failed:
                 self._failed = True
                 log.warning("the service manager cannot be told: %s", error)
+        else:
+            self._failed = False
+        return not self._failed

@@ -1,4 +1,4 @@
-"""Programs and schemas that tests and benchmarks use: on the PATH, or where .ci/programs.sh put them."""
+"""Programs and schemas that tests and benchmarks use: where .ci/programs.sh put them, or on the PATH."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 CACHE = Path(__file__).parents[1] / ".cache"
 UNPACKED = CACHE / "programs" / "usr"
 # An ordinary user's PATH leaves out where servers are.
-PLACES = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", f"{UNPACKED}/bin", f"{UNPACKED}/sbin"))
+PLACES = os.pathsep.join((f"{UNPACKED}/bin", f"{UNPACKED}/sbin", os.environ.get("PATH", os.defpath), "/usr/sbin"))
 
 
 class NotHereError(LookupError):
@@ -32,18 +32,19 @@ def program(name: str) -> str:
     try:
         return find(name)
     except NotHereError as error:
-        _not_run(error)
+        not_run(str(error))
 
 
 def schema(name: str) -> Path:
     """The path of a file among the schemas, such as `compose-spec.json`; where it is not to be had, as `program`."""
     found = CACHE / "schemas" / name
     if not found.exists():
-        _not_run(NotHereError(f"{name} is not here: sh .ci/programs.sh schemas"))
+        not_run(f"{name} is not here: sh .ci/programs.sh schemas")
     return found
 
 
-def _not_run(error: NotHereError) -> NoReturn:
+def not_run(why: str) -> NoReturn:
+    """Say that the test did not run; in CI it fails."""
     if os.environ.get("CI"):
-        pytest.fail(str(error))
-    pytest.skip(str(error))
+        pytest.fail(why)
+    pytest.skip(why)

@@ -15,6 +15,7 @@ import pytest
 
 from exporter import notify
 from exporter.notify import Notifier
+from exporter.polling.schedule import failed
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.running import command, write
 from tests.service_manager import Manager, managing
@@ -146,6 +147,40 @@ async def test_a_manager_that_does_not_listen_holds_nobody_up(
             async with notifier.reloading():
                 pass
     assert "temporarily unavailable" in caplog.text
+
+
+async def test_a_manager_that_missed_that_a_reload_is_over_hears_it_later(
+    manager: Manager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "STATUS_EVERY", 0.01)
+    notifier = notifier_of(manager)
+    async with notifier.serving():
+        for times in (1, 2):
+            while len(caplog.records) < times:
+                async with notifier.reloading():
+                    pass
+            with suppress(BlockingIOError):
+                while manager.heard():
+                    pass
+            assert await manager.hears() == ["READY=1", STATUS]
+            assert await manager.hears() == [STATUS]
+    assert len(caplog.records) == 2
+
+
+async def test_a_status_that_cannot_be_had_is_cried_out(
+    manager: Manager, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "STATUS_EVERY", 0.01)
+    cried = asyncio.Event()
+
+    def cry(task: asyncio.Task[None]) -> None:
+        failed(task)
+        cried.set()
+
+    monkeypatch.setattr(notify, "failed", cry)
+    async with Notifier({"NOTIFY_SOCKET": manager.address}, ["all is well"].pop).serving(), asyncio.timeout(30):
+        await cried.wait()
+    assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
 
 
 async def test_without_a_manager_nothing_is_asked_or_told() -> None:

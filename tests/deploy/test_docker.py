@@ -1,7 +1,7 @@
 """The image's and compose's files: against their schema, and what they start, started here without a container.
 
-No container engine is needed, so none proves that the image builds: its RUN instruction is executed as it stands, with
-other paths, and what it made is run on a file system that can only be read.
+No container engine is needed, so none proves that the image builds: its RUN instructions are executed as they stand,
+with other paths, and what the first made is run, also on a file system that can only be read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import yaml
 
 from exporter import __version__
 from exporter.cli import DEFAULT_PORT, parser
-from tests.programs import program, schema
+from tests.programs import not_run, program, schema
 from tests.running import finished
 from tests.servers import read_until, serving
 
@@ -82,16 +82,16 @@ def test_every_service_has_the_least_it_needs_and_is_for_this_machine_alone(serv
 @every_service
 def test_every_service_says_how_it_does_and_waits_for_what_it_asks(service: str) -> None:
     it = SERVICES[service]
-    assert "healthcheck" in it or (it["image"] == "siptrunk-exporter" and "HEALTHCHECK" in dict(instructions()))
+    assert it["healthcheck"]["test"][0] == "CMD"
     for name, how in it.get("depends_on", {}).items():
         assert name in SERVICES
         assert how == {"condition": "service_healthy"}
 
 
 @every_service
-def test_every_image_that_is_not_built_here_has_a_version(service: str) -> None:
+def test_every_image_has_a_version_or_is_built_here_with_no_name_that_could_be_pulled(service: str) -> None:
     it = SERVICES[service]
-    assert "build" in it or re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", it["image"])
+    assert "image" not in it if "build" in it else re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", it["image"])
 
 
 def copy(source: Path, target: Path) -> None:
@@ -214,6 +214,11 @@ def test_the_image_runs_as_nobody_and_listens_where_it_says() -> None:
     assert "SIPTRUNK_EXPORTER_REVISION=${REVISION}" in arguments("ENV")[-1]
 
 
+def test_compose_asks_for_health_as_the_image_does_since_not_every_format_of_image_keeps_it() -> None:
+    (line,) = arguments("HEALTHCHECK")
+    assert SERVICES["exporter"]["healthcheck"]["test"] == ["CMD", *json.loads(line.partition(" CMD ")[2])]
+
+
 def test_the_image_serves_the_configuration_that_the_account_file_mounts() -> None:
     (default,) = arguments("CMD")
     assert json.loads(default) == ACCOUNT["command"]
@@ -239,7 +244,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("image")
     for name in copied():
         copy(ROOT / name, folder / "src" / name)
-    (run,) = arguments("RUN")
+    run, *_ = arguments("RUN")
     # A cache spares the package index; the build has none, to leave none in the image.
     here = {VENV: str(folder / "opt"), "python -m": f"{sys.executable} -m", "--no-cache-dir": ""}
     line = re.sub("|".join(here), lambda found: here[found[0]], run)
@@ -257,6 +262,20 @@ def test_the_build_installs_the_exporter_as_pinned_and_no_installer(built: Path)
     assert not [each for each in installed if each.startswith(("pip==", "setuptools=="))]
 
 
+def test_the_image_that_runs_has_lost_its_base_s_installers_too(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    subprocess.run([sys.executable, "-m", "venv", base], check=True)
+    (packages,) = base.glob("lib/*/site-packages")
+    assert [*distributions(path=[str(packages)])]
+    words = [word for word, _ in instructions()]
+    last = words[len(words) - words[::-1].index("FROM") :]
+    # While it is root's, and python the base's.
+    assert last.index("RUN") < min(last.index("ENV"), last.index("USER"))
+    uninstall = arguments("RUN")[-1]
+    subprocess.run(["/bin/sh", "-c", uninstall], env={"PATH": f"{base}/bin:{os.environ['PATH']}"}, check=True)
+    assert not [*distributions(path=[str(packages)])]
+
+
 def normal(requirements: Iterable[str]) -> set[str]:
     return {each.lower().replace("_", "-") for each in requirements}
 
@@ -264,18 +283,12 @@ def normal(requirements: Iterable[str]) -> set[str]:
 READ_ONLY = shlex.split("unshare --user --map-root-user --mount sh -c 'mount -o remount,bind,ro / && exec \"$@\"' -")
 
 
-def read_only() -> list[str]:
-    """What runs a command on a root file system that can only be read; nothing where that is not allowed."""
-    allowed = shutil.which("unshare") and subprocess.run([*READ_ONLY, "true"], capture_output=True, check=False)
-    return READ_ONLY if allowed and allowed.returncode == 0 else []
-
-
 @asynccontextmanager
-async def container(built: Path, command: Sequence[str]) -> AsyncIterator[str]:
+async def container(built: Path, command: Sequence[str], around: Sequence[str]) -> AsyncIterator[str]:
     """Run what was built as a container does, with the image's entry point; gives its address."""
     entry = json.loads(arguments("ENTRYPOINT")[0])
     process = await asyncio.create_subprocess_exec(
-        *(*read_only(), built / "bin" / entry[0], *entry[1:], *command),
+        *(*around, built / "bin" / entry[0], *entry[1:], *command),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
@@ -300,14 +313,17 @@ def health_check(address: str) -> list[str]:
     return [sys.executable, *(word.replace(f"127.0.0.1:{DEFAULT_PORT}", address) for word in words)]
 
 
+@pytest.mark.parametrize("around", [[], READ_ONLY], ids=["writable", "read-only"])
 async def test_compose_runs_the_demo_which_is_healthy_past_a_proxy_until_it_ends(
-    built: Path, monkeypatch: pytest.MonkeyPatch
+    around: Sequence[str], built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if around and not (shutil.which(around[0]) and healthy([*around, "true"])):
+        not_run("nobody may remount the root file system here: allow user namespaces")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     for_all, here = f"--web.listen-address=:{DEFAULT_PORT}", "--web.listen-address=127.0.0.1:0"
     command = [here if word == for_all else word for word in SERVICES["exporter"]["command"]]
     assert here in command
-    async with container(built, command) as address:
+    async with container(built, command, around) as address:
         check = health_check(address)
         assert await asyncio.to_thread(healthy, check)
     assert not healthy(check)

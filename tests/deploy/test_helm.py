@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tarfile
 from functools import cache
@@ -18,7 +19,7 @@ from exporter import __version__
 from exporter.cli import DEFAULT_PORT, main, parser
 from exporter.config import load
 from exporter.web.status import LINKS
-from tests.deploy.helm_values import CHART, VALUES
+from tests.deploy.helm_values import CHART, VALUES, rows
 from tests.programs import program, schema
 
 if TYPE_CHECKING:
@@ -250,6 +251,7 @@ def test_the_policy_lets_out_names_and_https_alone() -> None:
 
 def test_a_roll_out_keeps_the_old_pod_until_the_new_one_has_data() -> None:
     assert only("Deployment", "default")["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert only("Deployment", "everything")["spec"]["strategy"] == {"type": "Recreate"}
     assert container_of("default")["readinessProbe"]["httpGet"] == {"path": "/-/ready", "port": "metrics"}
 
 
@@ -261,10 +263,118 @@ def test_probes_ask_what_the_exporter_answers(case: str) -> None:
     assert {probe["port"] for probe in probes} == {"metrics"}
 
 
+def test_the_full_name_can_be_given() -> None:
+    assert {each["metadata"]["name"] for each in render("pair")} == {"trunks"}
+
+
 def test_the_image_is_named_by_version_tag_or_digest() -> None:
     assert container_of("default")["image"] == f"siptrunk-exporter:{__version__}"
+    assert container_of("pair")["image"] == "siptrunk-exporter:1.10"
     digest = yaml.safe_load(values_of("everything"))["image"]["digest"]
     assert container_of("everything")["image"] == f"registry.example:5000/voice/siptrunk-exporter@{digest}"
+
+
+POD = "Deployment spec template spec"
+CONTAINER = f"{POD} containers 0"
+PLACES = (
+    ("replicas", "Deployment spec replicas"),
+    ("image.pullPolicy", f"{CONTAINER} imagePullPolicy"),
+    ("imagePullSecrets", f"{POD} imagePullSecrets"),
+    ("nameOverride", "Deployment metadata labels app.kubernetes.io/name"),
+    ("commonLabels", "Deployment metadata labels"),
+    ("commonLabels", "Deployment spec template metadata labels"),
+    ("extraArgs", f"{CONTAINER} args"),
+    ("extraEnv", f"{CONTAINER} env"),
+    ("extraVolumes", f"{POD} volumes"),
+    ("extraVolumeMounts", f"{CONTAINER} volumeMounts"),
+    ("resources", f"{CONTAINER} resources"),
+    ("serviceAccount.name", f"{POD} serviceAccountName"),
+    ("serviceAccount.annotations", "ServiceAccount metadata annotations"),
+    ("service.type", "Service spec type"),
+    ("service.port", "Service spec ports 0 port"),
+    ("service.annotations", "Service metadata annotations"),
+    ("serviceMonitor.labels", "ServiceMonitor metadata labels"),
+    ("serviceMonitor.interval", "ServiceMonitor spec endpoints 0 interval"),
+    ("serviceMonitor.scrapeTimeout", "ServiceMonitor spec endpoints 0 scrapeTimeout"),
+    ("serviceMonitor.relabelings", "ServiceMonitor spec endpoints 0 relabelings"),
+    ("serviceMonitor.metricRelabelings", "ServiceMonitor spec endpoints 0 metricRelabelings"),
+    ("prometheusRule.labels", "PrometheusRule metadata labels"),
+    ("prometheusRule.additionalGroups", "PrometheusRule spec groups"),
+    ("dashboards.namespace", "ConfigMap metadata namespace"),
+    ("dashboards.labels", "ConfigMap metadata labels"),
+    ("dashboards.annotations", "ConfigMap metadata annotations"),
+    ("networkPolicy.from", "NetworkPolicy spec ingress 0 from"),
+    ("networkPolicy.extraEgress", "NetworkPolicy spec egress"),
+    ("strategy", "Deployment spec strategy"),
+    ("progressDeadlineSeconds", "Deployment spec progressDeadlineSeconds"),
+    *((probe, f"{CONTAINER} {probe}") for probe in ("startupProbe", "livenessProbe", "readinessProbe")),
+    ("podSecurityContext", f"{POD} securityContext"),
+    ("securityContext", f"{CONTAINER} securityContext"),
+    ("podAnnotations", "Deployment spec template metadata annotations"),
+    ("podLabels", "Deployment spec template metadata labels"),
+    ("priorityClassName", f"{POD} priorityClassName"),
+    ("nodeSelector", f"{POD} nodeSelector"),
+    ("tolerations", f"{POD} tolerations"),
+    ("affinity", f"{POD} affinity"),
+    ("topologySpreadConstraints", f"{POD} topologySpreadConstraints"),
+)
+# What decides of whole objects, or goes into a text, has a test of its own.
+ELSEWHERE = {
+    *("config", "image.repository", "image.tag", "image.digest", "fullnameOverride", "serviceAccount.create"),
+    *(f"{name}.enabled" for name in ("serviceMonitor", "prometheusRule", "dashboards", "networkPolicy")),
+    "podDisruptionBudget.enabled",
+}
+
+
+def at(node: Any, path: Sequence[str]) -> Any:  # noqa: ANN401 - any YAML
+    for step in path:
+        node = node[int(step) if isinstance(node, list) else step]
+    return node
+
+
+def holds(found: Any, given: Any) -> bool:  # noqa: ANN401 - any YAML
+    """Whether what was given is there, be it after or among what the chart has of its own."""
+    if isinstance(given, dict):
+        return all(holds(found.get(key), value) for key, value in given.items())
+    if isinstance(given, list):
+        return len(found) >= len(given) and all(map(holds, found[-len(given) :], given))
+    return bool(found != given if given == "not-to-be-taken" else found == given)
+
+
+@pytest.mark.parametrize(("value", "place"), PLACES)
+def test_each_value_is_found_in_its_place(value: str, place: str) -> None:
+    given, default = (
+        at(yaml.safe_load(text), value.split(".")) for text in (values_of("everything"), VALUES.read_text())
+    )
+    assert given != default, "a value that could be the chart's own"
+    kind, *path = place.split()
+    # The last ConfigMap is a dashboard's.
+    assert holds(at(of_kind(kind, render("everything"))[-1], path), given)
+
+
+def test_no_value_is_without_a_place() -> None:
+    text = VALUES.read_text()
+    root = yaml.compose(text)
+    assert isinstance(root, yaml.MappingNode)
+    names = {name.strip("`") for name, *_ in rows(root, text.splitlines())}
+    assert names == {value for value, _ in PLACES} | ELSEWHERE
+
+
+def test_what_is_not_enabled_is_not_made() -> None:
+    least = {"ConfigMap", "Deployment", "Service"}
+    assert {each["kind"] for each in render("minimal")} == least
+    assert {each["kind"] for each in render("default")} == least | {"ServiceAccount"}
+    assert {each["kind"] for each in render("everything")} == least | {
+        *("ServiceAccount", "ServiceMonitor", "PrometheusRule", "NetworkPolicy", "PodDisruptionBudget"),
+    }
+    assert len(of_kind("ConfigMap", render("everything"))) == 1 + len(DASHBOARDS)
+    assert len(of_kind("ConfigMap", render("minimal"))) == 1
+
+
+def test_names_that_yaml_takes_for_something_else_stay_text(schemas: Path) -> None:
+    options = "--set-string", "nameOverride=true,serviceAccount.name=1e3"
+    done = helm("template", "123", CHART, "--kube-version", NEWEST, "--namespace", "7", *options)
+    assert judged(done.stdout, NEWEST, schemas)[1] == []
 
 
 # The pod's security.
@@ -296,6 +406,7 @@ def test_pods_satisfy_the_restricted_standard_and_cannot_write_nor_ask_kubernete
     assert list(lapses(pod)) == []
     assert all(each["securityContext"]["readOnlyRootFilesystem"] for each in pod["spec"]["containers"])
     assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["spec"]["enableServiceLinks"] is False
     for account in of_kind("ServiceAccount", render(case)):
         assert account["automountServiceAccountToken"] is False
         assert account["metadata"]["name"] == pod["spec"]["serviceAccountName"]
@@ -393,8 +504,19 @@ def test_the_dashboards_are_the_files_byte_for_byte_and_no_config_map_is_too_lar
     assert [each["data"] for each in maps] == [{file.name: file.read_bytes().decode()} for file in DASHBOARDS]
     for each in maps:
         assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
-        assert each["metadata"]["annotations"] == {"grafana_folder": "SIP trunks"}
+        assert each["metadata"]["annotations"]["grafana_folder"] == "SIP trunks"
         assert len(json.dumps(each)) < MEBIBYTE
+
+
+@pytest.mark.parametrize(("value", "lost"), [("dashboards", "dashboards/*.json"), ("prometheusRule", "rules/*.yml")])
+def test_a_chart_whose_links_were_lost_says_so_and_renders_nothing(value: str, lost: str, tmp_path: Path) -> None:
+    chart = shutil.copytree(CHART, tmp_path / CHART.name, ignore=shutil.ignore_patterns("files"))
+    assert helm("template", chart, "--kube-version", NEWEST).returncode == 0
+    done = helm("template", chart, "--kube-version", NEWEST, "--set", f"{value}.enabled=true")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        f"the chart holds no files/{lost}, which are symbolic links in the repository: take a chart that" in done.stderr
+    )
 
 
 def test_a_package_holds_all_that_the_folder_does(tmp_path: Path) -> None:
@@ -426,11 +548,21 @@ ONE = "config: {accounts: [{account_sid: A1, discover: {}, %s}]}"
         ("serviceMonitor: {interval: 30}", "at '/serviceMonitor/interval': got number, want string"),
         ("serviceMonitor: {interval: 30sec}", "at '/serviceMonitor/interval': '30sec' does not match pattern"),
         ("networkPolicy: {enabled: true, from: []}", "at '/networkPolicy/from': minItems: got 0, want 1"),
+        ("networkPolicy: {enabled: true, from: null}", "at '/networkPolicy': missing property 'from'"),
+        ("nameOverride: a b", "at '/nameOverride': 'a b' does not match pattern"),
+        ("fullnameOverride: My_Name", "at '/fullnameOverride': 'My_Name' does not match pattern"),
+        ("podAnnotations: null", "at '': missing property 'podAnnotations'"),
+        ("prometheusRule: {additionalGroups: null}", "at '/prometheusRule': missing property 'additionalGroups'"),
         ("networkPolicy: {from: [{namespace: x}]}", "at '/networkPolicy/from/0': additional properties 'namespace'"),
         ("podAnnotations: {scrape: true}", "at '/podAnnotations/scrape': got boolean, want string"),
         ("extraArgs: --log.format=json", "at '/extraArgs': got string, want array"),
         ("config: {accounts: []}", "at '/config/accounts': minItems: got 0, want 1"),
         (ONE % "token: hunter2", "at '/config/accounts/0/token': value must be 'in a Secret, named by existingSecret'"),
+        (
+            ONE % "existingSecret: {name: x, key: y}, token: 'in a Secret, named by existingSecret'",
+            "at '/config/accounts/0': 'not' failed",
+        ),
+        (ONE % "existingSecret: {name: x, key: ..}", "at '/config/accounts/0/existingSecret/key': '..' does not match"),
         (ONE % "name: x", "at '/config/accounts/0': missing property 'existingSecret'"),
         (ONE % "existingSecret: {name: x}", "at '/config/accounts/0/existingSecret': missing property 'key'"),
         (ONE % "existingSecret: {name: x/y, key: z}", "at '/config/accounts/0/existingSecret/name': 'x/y' does not"),
@@ -445,6 +577,17 @@ def test_bad_values_are_refused_with_their_place_and_without_what_may_be_secret(
     assert done.returncode == 1
     assert said in done.stderr
     assert "hunter2" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    "section", [key for key, value in yaml.safe_load(VALUES.read_text()).items() if isinstance(value, dict)]
+)
+def test_a_section_that_is_taken_away_is_refused_or_rendered_without(section: str, schemas: Path) -> None:
+    done = helm("template", CHART, "--kube-version", NEWEST, "--set", f"{section}=null")
+    if done.returncode:
+        assert f"at '': missing property '{section}'" in done.stderr
+    else:
+        assert judged(done.stdout, NEWEST, schemas)[1] == []
 
 
 def test_the_schema_names_every_value_and_no_other() -> None:

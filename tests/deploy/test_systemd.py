@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter.daemon import SHUTDOWN_SECONDS
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.programs import program
 from tests.running import command, finished, write
@@ -55,8 +56,45 @@ def test_systemd_would_say_what_is_wrong(installed: Path) -> None:
 
 
 def test_the_unit_is_hardened_as_far_as_a_service_that_talks_to_the_network_can_be() -> None:
-    status, said = analyze("security", "--offline=true", "--threshold=15", UNIT)
+    status, said = analyze("security", "--offline=true", "--threshold=11", UNIT)
     assert (status, re.findall(r"exposure level for \S+ [\d.]+ (\w+)", said)) == (0, ["OK"]), said
+
+
+def test_nothing_that_the_unit_is_hardened_by_is_lost() -> None:
+    plain = (
+        *(
+            "DynamicUser",
+            "LockPersonality",
+            "MemoryDenyWriteExecute",
+            "PrivateDevices",
+            "PrivateMounts",
+            "PrivateUsers",
+        ),
+        *("ProtectClock", "ProtectControlGroups", "ProtectHome", "ProtectHostname", "ProtectKernelLogs"),
+        *("ProtectKernelModules", "ProtectKernelTunables", "RestrictNamespaces", "RestrictRealtime"),
+    )
+    others = {
+        "CapabilityBoundingSet=",
+        "KeyringMode=private",
+        "LimitCORE=0",
+        "MemoryMax=1G",
+        "ProtectProc=invisible",
+        "ProtectSystem=strict",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+        "SystemCallArchitectures=native",
+        "SystemCallFilter=@system-service",
+        "SystemCallFilter=~@privileged @resources",
+        "TasksMax=128",
+        "UMask=0077",
+    }
+    assert others | {f"{name}=yes" for name in plain} <= set(UNIT.read_text().splitlines())
+
+
+def test_systemd_waits_for_the_start_and_the_stop_watches_the_loop_and_brings_the_exporter_back_for_ever() -> None:
+    lines = "Type=notify NotifyAccess=main Restart=on-failure RestartSec=10s StartLimitIntervalSec=0 WatchdogSec=30s"
+    assert {*lines.split(), "Environment=PYTHONFAULTHANDLER=1"} <= set(UNIT.read_text().splitlines())
+    (stop,) = settings("TimeoutStopSec")
+    assert int(stop.removesuffix("s")) >= 2 * SHUTDOWN_SECONDS
 
 
 async def test_the_units_command_line_is_a_daemon_that_tells_when_it_is_ready_and_reloads(tmp_path: Path) -> None:

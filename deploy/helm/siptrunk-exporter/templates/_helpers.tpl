@@ -14,8 +14,8 @@
 {{- end }}
 
 {{- define "siptrunk-exporter.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "siptrunk-exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "siptrunk-exporter.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "siptrunk-exporter.labels" -}}
@@ -29,12 +29,17 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- /* The metadata of an object: of "root", with its own "name", "namespace", "labels" and "annotations" if any. */}}
 {{- define "siptrunk-exporter.metadata" -}}
-name: {{ default (include "siptrunk-exporter.fullname" .root) .name }}
-namespace: {{ default .root.Release.Namespace .namespace }}
+name: {{ default (include "siptrunk-exporter.fullname" .root) .name | quote }}
+namespace: {{ default .root.Release.Namespace .namespace | quote }}
 labels: {{- merge (include "siptrunk-exporter.labels" .root | fromYaml) (default dict .labels) | toYaml | nindent 2 }}
 {{- with .annotations }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{- /* What to say where the files that a pattern names are not there. */}}
+{{- define "siptrunk-exporter.lost" -}}
+the chart holds no {{ . }}, which are symbolic links in the repository: take a chart that helm package made
 {{- end }}
 
 {{- /* Where an account's token lies, relative to exporter.yaml; of an existingSecret. */}}
