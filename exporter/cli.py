@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import platform
 import re
+import socket
 import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporter import __version__, log, oneshot
+from exporter import __version__, log, oneshot, shard
 from exporter.config import load
 from exporter.daemon import Address, Daemon, Serving
 from exporter.errors import ConfigError
@@ -42,6 +44,14 @@ def _path(text: str) -> str:
     return text
 
 
+def _shard(text: str) -> shard.Shard:
+    try:
+        # The pod's own host name may be cut short, or its machine's.
+        return shard.parse(text, os.environ.get("POD_NAME") or socket.gethostname())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """A flag as the table in the README shows it; `options` are what argparse needs beside."""
@@ -63,7 +73,15 @@ class Flag:
         parser.add_argument(self.name, default=default, help=self.help + shown, **options)
 
 
-CONFIG_FLAGS = (Flag("--config.file", "the configuration", "exporter.yaml", {"metavar": "FILE", "dest": "config"}),)
+CONFIG_FLAGS = (
+    Flag("--config.file", "the configuration", "exporter.yaml", {"metavar": "FILE", "dest": "config"}),
+    Flag(
+        "--shard",
+        "share of the properties to poll: I/N, I from 0 to N-1, or auto/N, I being the ordinal of a StatefulSet's pod",
+        "0/1",
+        {"metavar": "I/N", "type": _shard},
+    ),
+)
 WEB_FLAGS = (
     Flag(
         "--web.listen-address",
@@ -164,7 +182,7 @@ def _serving(options: argparse.Namespace, host: str = "") -> Serving:
 def _serve(options: argparse.Namespace) -> int:
     async def serve() -> None:
         stop = asyncio.Event()
-        daemon = Daemon(partial(load, Path(options.config)))
+        daemon = Daemon(partial(load, Path(options.config)), shard=options.shard)
         daemon.on_signals(stop)
         await daemon.run(_serving(options), stop)
 
@@ -173,11 +191,11 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    return asyncio.run(oneshot.check(Path(options.config), live=options.live))
+    return asyncio.run(oneshot.check(Path(options.config), options.shard, live=options.live))
 
 
 def _once(options: argparse.Namespace) -> int:
-    return asyncio.run(oneshot.once(Path(options.config), options.property))
+    return asyncio.run(oneshot.once(Path(options.config), options.shard, options.property))
 
 
 # The daemon does without the simulator, whose loading takes time and memory.

@@ -23,6 +23,7 @@ from exporter.metrics.snapshot import Snapshot
 from exporter.notify import Notifier
 from exporter.polling.poller import Poller
 from exporter.polling.schedule import failed
+from exporter.shard import WHOLE, Shard
 from exporter.telemetry import Telemetry
 from exporter.web.app import Endpoints
 
@@ -54,21 +55,24 @@ class Serving(msgspec.Struct, frozen=True):
 
 
 class Daemon:
-    """Polls and serves; `load` reads the configuration, at the start and at every reload.
+    """Polls its shard of the properties and serves; `load` reads the configuration, at the start and at every reload.
 
     Needs a running event loop. Raises `ConfigError` where the configuration is bad at the start.
     """
 
-    def __init__(self, load: Callable[[], Loaded], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, load: Callable[[], Loaded], clock: Callable[[], float] = time.time, shard: Shard = WHOLE
+    ) -> None:
         self._load = load
         self._clock = clock
         self._reloading = asyncio.Lock()
         self.registry = CollectorRegistry()
-        self.telemetry = Telemetry(self.registry)
+        self.shard = shard
+        self.telemetry = Telemetry(self.registry, shard)
         self.config = _announced(load())
         self.snapshot = Snapshot(Renderer(self.config.metrics))
         self.scraper = Scraper(self.snapshot, self.registry)
-        self.poller = Poller(self.config, self.snapshot, self.telemetry, clock)
+        self.poller = Poller(self.config, self.snapshot, self.telemetry, clock, shard)
         self.telemetry.loaded(clock(), self.config.poll.interval)
         self._notifier = Notifier(os.environ, self._status)
 
@@ -125,7 +129,8 @@ class Daemon:
             for address in serving.addresses:
                 await web.TCPSite(runner, address.host or None, address.port).start()
             bound = [Address(host, port) for host, port, *_ in runner.addresses]
-            log.info("listening", extra={"addresses": " ".join(map(str, bound)), "version": __version__})
+            extent = {"addresses": " ".join(map(str, bound)), "shard": str(self.shard), "version": __version__}
+            log.info("listening", extra=extent)
             self.poller.start()
             if started:
                 started(bound)

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
     from exporter.config import Config
     from exporter.errors import Place
     from exporter.model import Project, Trunk
+    from exporter.shard import Shard
 
 
-async def check(path: Path, *, live: bool) -> int:
-    """Print every fault and warning of a configuration, and with `live` what the API refuses; give the exit status."""
+async def check(path: Path, shard: Shard, *, live: bool) -> int:
+    """Print every fault and warning of a configuration, and with `live` what the API refuses; give the exit status.
+
+    Of the properties, the API is asked for those of the shard alone.
+    """
     try:
         loaded = load(path)
     except ConfigError as error:
@@ -36,7 +40,7 @@ async def check(path: Path, *, live: bool) -> int:
         return 1
     for warning in loaded.warnings:
         print(f"{warning.place}: warning: {warning.message}")
-    faults = [fault async for fault in _live_faults(loaded.config)] if live else []
+    faults = [fault async for fault in _live_faults(loaded.config, shard)] if live else []
     for fault in faults:
         print(fault)
     if not faults:
@@ -50,8 +54,8 @@ def _extent(config: Config) -> str:
     return f"{len(config.accounts)} accounts, {properties} properties configured, {discovering} accounts discovering"
 
 
-async def _live_faults(config: Config) -> AsyncIterator[Fault]:
-    """Make one request for each account and property, without retries, and yield what was refused."""
+async def _live_faults(config: Config, shard: Shard) -> AsyncIterator[Fault]:
+    """Make one request for each account and property of the shard, without retries, and yield what was refused."""
     client = ApiClient(replace(config.api, max_attempts=1), Telemetry(CollectorRegistry()))
     try:
         every = read_credentials(config, {})
@@ -59,7 +63,11 @@ async def _live_faults(config: Config) -> AsyncIterator[Fault]:
             credentials = every[account.account_sid]
             lists: list[tuple[Place, Listing[Project] | Listing[Trunk]]] = [
                 (account.place, properties_of(credentials)),
-                *((each.place, trunks_of(credentials, each.sid, each.filters)) for each in account.properties),
+                *(
+                    (each.place, trunks_of(credentials, each.sid, each.filters))
+                    for each in account.properties
+                    if shard.owns(each.sid)
+                ),
             ]
             for place, listing in lists:
                 try:
@@ -70,12 +78,12 @@ async def _live_faults(config: Config) -> AsyncIterator[Fault]:
         await client.aclose()
 
 
-async def once(path: Path, only: str | None) -> int:
-    """Poll once, print the exposition, and give the exit status: 1 if anything failed.
+async def once(path: Path, shard: Shard, only: str | None) -> int:
+    """Poll the shard once, print the exposition, and give the exit status: 1 if anything failed.
 
     What is printed leaves the metrics of the process out: a textfile collector has its own.
     """
-    daemon = Daemon(lambda: load(path), time.time)
+    daemon = Daemon(lambda: load(path), time.time, shard)
     try:
         await daemon.poller.poll_once(only)
     finally:
@@ -95,7 +103,8 @@ async def once(path: Path, only: str | None) -> int:
         if poller.health.last_error
     ]
     if only and only not in daemon.poller.properties:
-        failures.append(f"property {only}: neither configured nor discovered")
+        why = "neither configured nor discovered" if shard.owns(only) else f"not of the shard {shard}"
+        failures.append(f"property {only}: {why}")
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0

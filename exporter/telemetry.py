@@ -12,6 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from exporter import __version__
 from exporter.errors import Anomaly, Reason
 from exporter.metrics.families import Described
+from exporter.shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,16 @@ EXPORTER_FAMILIES: tuple[Described, ...] = (
         "gauge",
         "What is running, always 1.",
         ("version", "revision", "python_version"),
+    ),
+    Described(
+        "siptrunk_exporter_shard_ordinal",
+        "gauge",
+        "Which share of the properties this exporter polls, counted from 0.",
+    ),
+    Described(
+        "siptrunk_exporter_shards",
+        "gauge",
+        "How many shares there are by the flags of this exporter, 1 where it polls all.",
     ),
     Described(
         "siptrunk_exporter_poll_interval_seconds",
@@ -97,11 +108,13 @@ _LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 class Telemetry:
     """What the exporter tells of itself; each attribute is the metric `siptrunk_exporter_` and its name."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, shard: Shard = WHOLE) -> None:
         # One series more for every counter, which nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it bare
         self._registry = registry
         self.build_info: Gauge = self._make(Gauge, "build_info")
+        self.shard_ordinal: Gauge = self._make(Gauge, "shard_ordinal")
+        self.shards: Gauge = self._make(Gauge, "shards")
         self.poll_interval: Gauge = self._make(Gauge, "poll_interval_seconds")
         self.api_requests: Counter = self._make(Counter, "api_requests_total")
         self.api_duration: Histogram = self._make(Histogram, "api_request_duration_seconds", buckets=_LATENCY_BUCKETS)
@@ -115,16 +128,18 @@ class Telemetry:
         self.reload_success_time: Gauge = self._make(Gauge, "config_last_reload_success_timestamp_seconds")
         # To look a child up costs more than to count.
         self._requests, self._durations = cache(self.api_requests.labels), cache(self.api_duration.labels)
-        self._start()
+        self._start(shard)
 
     def _make(self, metric: type[Any], name: str, **options: object) -> Any:  # noqa: ANN401 - any of three classes
         family = _DESCRIBED[f"siptrunk_exporter_{name}"]
         return metric(family.name, family.help, family.labels, registry=self._registry, **options)
 
-    def _start(self) -> None:
+    def _start(self, shard: Shard) -> None:
         """Show what is known from the start, so that the first event of a kind is an increase."""
         revision = os.environ.get("SIPTRUNK_EXPORTER_REVISION", "")
         self.build_info.labels(__version__, revision, platform.python_version()).set(1)
+        self.shard_ordinal.set(shard.ordinal)
+        self.shards.set(shard.shards)
         for anomaly in Anomaly:
             self.anomalies.labels(anomaly)
         for reason in (Reason.TIMEOUT, Reason.CONNECT, Reason.RATE_LIMITED, Reason.SERVER_ERROR):

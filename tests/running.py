@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config import load
 from exporter.daemon import Address, Daemon, Serving
+from exporter.shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -98,12 +99,12 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    path: Path, clock: Callable[[], float] | None = None, *, lifecycle: bool = True
+    path: Path, clock: Callable[[], float] | None = None, *, lifecycle: bool = True, shard: Shard = WHOLE
 ) -> AsyncIterator[Running]:
     """Run the daemon in this process at a free port, until the block ends."""
     stop = asyncio.Event()
     bound: asyncio.Future[Sequence[Address]] = asyncio.get_running_loop().create_future()
-    daemon = Daemon(partial(load, path), **({"clock": clock} if clock else {}))
+    daemon = Daemon(partial(load, path), **({"clock": clock} if clock else {}), shard=shard)
     serving = Serving((Address("127.0.0.1", 0),), lifecycle=lifecycle)
     task = asyncio.create_task(daemon.run(serving, stop, bound.set_result))
     futures: set[asyncio.Future[Any]] = {task, bound}

@@ -13,6 +13,8 @@ from exporter.telemetry import EXPORTER_FAMILIES, Telemetry
 
 TABLE = {
     "siptrunk_exporter_build_info": ("gauge", ("version", "revision", "python_version")),
+    "siptrunk_exporter_shard_ordinal": ("gauge", ()),
+    "siptrunk_exporter_shards": ("gauge", ()),
     "siptrunk_exporter_poll_interval_seconds": ("gauge", ()),
     "siptrunk_exporter_api_requests_total": ("counter", ("endpoint", "code")),
     "siptrunk_exporter_api_request_duration_seconds": ("histogram", ("endpoint",)),

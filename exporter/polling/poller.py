@@ -16,6 +16,7 @@ from exporter.polling.discovery import Discovery
 from exporter.polling.property_poller import PropertyPoller, Surroundings, Target
 from exporter.polling.rhythm import phase
 from exporter.polling.schedule import Schedule, failed
+from exporter.shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,17 +35,24 @@ TOKEN_FILES_CHECKED_EVERY = 1.0
 
 
 class Poller:
-    """Polls every property of a configuration and publishes it in a snapshot.
+    """Polls every property of a configuration that is its shard's, and publishes it in a snapshot.
 
-    Needs a running event loop. `clock` gives the Unix time.
+    Needs a running event loop. `clock` gives the Unix time. `elsewhere` counts the properties of the other shards.
     """
 
     def __init__(
-        self, config: Config, snapshot: Snapshot, telemetry: Telemetry, clock: Callable[[], float] = time.time
+        self,
+        config: Config,
+        snapshot: Snapshot,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.time,
+        shard: Shard = WHOLE,
     ) -> None:
         client = ApiClient(config.api, telemetry)
         self._around = Surroundings(client, snapshot, telemetry, config.poll, clock)
         self._config = config
+        self.shard = shard
+        self.elsewhere = 0
         self._schedule = Schedule(client.budget)
         self._watching: asyncio.Task[None] | None = None
         self._ready = False
@@ -98,7 +106,7 @@ class Poller:
 
     @property
     def ready(self) -> bool:
-        """Whether every property was tried once; once true, it stays so."""
+        """Whether every property of the shard was tried once; once true, it stays so."""
         if not self._ready:
             tried = all(poller.health.polls for poller in self.properties.values())
             self._ready = tried and all(discovery.tried for discovery in self.discoveries.values())
@@ -132,7 +140,9 @@ class Poller:
 
     def _reconcile(self) -> None:
         """Poll what is to be polled now: begin with what is new, end what is gone, leave the rest alone."""
-        targets = self._targets()
+        every = self._targets()
+        targets = {sid: target for sid, target in every.items() if self.shard.owns(sid)}
+        self.elsewhere = len(every) - len(targets)
         for sid, poller in list(self.properties.items()):
             if sid not in targets or not poller.target.same_list(targets[sid]):
                 self._end(self.properties.pop(sid))
@@ -162,7 +172,7 @@ class Poller:
             )
 
     def _targets(self) -> dict[str, Target]:
-        """Give what is to be polled, by Sid; what is configured goes before what is only discovered."""
+        """Give what all shards together poll, by Sid; what is configured goes before what is only discovered."""
         targets: dict[str, Target] = {}
         for account in self._config.accounts:
             discovery = self.discoveries.get(account.account_sid)

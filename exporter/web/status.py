@@ -50,13 +50,16 @@ _COLUMNS = (
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The exporter's state at Unix time `now`, ready for JSON."""
+    """The exporter's state at Unix time `now`, ready for JSON; the properties are those of its shard."""
 
     version: str
     ready: bool
     now: float
     discoveries: list[dict[str, Any]]
     properties: list[dict[str, Any]]
+    shard_ordinal: int = 0
+    shards: int = 1
+    properties_elsewhere: int = 0
 
 
 def status_of(poller: Poller, properties: Iterable[Shown], now: float) -> Status:
@@ -65,7 +68,16 @@ def status_of(poller: Poller, properties: Iterable[Shown], now: float) -> Status
         {"account_sid": sid, "tried": discovery.tried, "error": discovery.last_error}
         for sid, discovery in poller.discoveries.items()
     ]
-    return Status(__version__, poller.ready, now, discoveries, [entry_of(shown) for shown in properties])
+    return Status(
+        version=__version__,
+        ready=poller.ready,
+        now=now,
+        discoveries=discoveries,
+        properties=[entry_of(shown) for shown in properties],
+        shard_ordinal=poller.shard.ordinal,
+        shards=poller.shard.shards,
+        properties_elsewhere=poller.elsewhere,
+    )
 
 
 def entry_of(shown: Shown) -> dict[str, Any]:
@@ -124,7 +136,11 @@ def page(status: Status, telemetry_path: str) -> str:
 def _summary(status: Status) -> str:
     up = sum(entry["up"] is True for entry in status.properties)
     waiting = "" if status.ready else " The first round of polls is under way."
-    return f"{up} of {len(status.properties)} properties up.{waiting}"
+    share = (
+        f" This is shard {status.shard_ordinal} of {status.shards}, counted from 0;"
+        f" the others have {status.properties_elsewhere} properties."
+    )
+    return f"{up} of {len(status.properties)} properties up.{share if status.shards > 1 else ''}{waiting}"
 
 
 def _row(entry: dict[str, Any], now: float) -> str:
