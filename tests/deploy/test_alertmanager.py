@@ -75,6 +75,24 @@ CASES: dict[str, tuple[list[dict[str, Any]], set[str]]] = {
         ],
         {"SipTrunkExporterDown a", "SipTrunkExporterDown b", "SipTrunkPropertyDown S1"},
     ),
+    "a shard is missing: that its exporter does not answer is not told, all else and other jobs' are": (
+        [
+            firing("SipTrunkShardMissing", job="siptrunk"),
+            firing("SipTrunkExporterDown", job="siptrunk", instance="a"),
+            firing("SipTrunkExporterDown", job="siptrunk", instance="a", severity="warning"),
+            firing("SipTrunkExporterDown", job="staging-siptrunk", instance="b"),
+            firing("SipTrunkShardsDisagree", job="siptrunk"),
+            firing("SipTrunkPropertyDown", property_sid="S1"),
+            firing("SipTrunkConfigReloadFailed", job="siptrunk", instance="c"),
+        ],
+        {
+            "SipTrunkShardMissing ",
+            "SipTrunkExporterDown b",
+            "SipTrunkShardsDisagree ",
+            "SipTrunkPropertyDown S1",
+            "SipTrunkConfigReloadFailed c",
+        },
+    ),
     "a property is down: its trunks and its age are not told, other properties' are": (
         [
             firing("SipTrunkPropertyDown", property_sid="S1", account_sid="A1"),
