@@ -75,7 +75,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], set[str]]] = {
         ],
         {"SipTrunkExporterDown a", "SipTrunkExporterDown b", "SipTrunkPropertyDown S1"},
     ),
-    "a shard is missing: that its exporter does not answer is not told, all else and other jobs' are": (
+    "a shard is missing: that its exporter does not answer is not told, all else is": (
         [
             firing("SipTrunkShardMissing", job="siptrunk"),
             firing("SipTrunkExporterDown", job="siptrunk", instance="a"),

@@ -18,12 +18,13 @@ import yaml
 from exporter import __version__
 from exporter.cli import DEFAULT_PORT, main, parser
 from exporter.config import load
+from exporter.shard import WHOLE, Shard
 from exporter.web.status import LINKS
 from tests.deploy.helm_values import CHART, VALUES, rows
 from tests.programs import program, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     Object = dict[str, Any]
 
@@ -79,13 +80,13 @@ def only(kind: str, case: str) -> Object:
     return found
 
 
-def pod_of(case: str) -> Object:
-    pod: Object = only("Deployment", case)["spec"]["template"]
+def pod_of(case: str, shard: int = 0) -> Object:
+    pod: Object = of_kind("Deployment", render(case))[shard]["spec"]["template"]
     return pod
 
 
-def container_of(case: str) -> Object:
-    (container,) = pod_of(case)["spec"]["containers"]
+def container_of(case: str, shard: int = 0) -> Object:
+    (container,) = pod_of(case, shard)["spec"]["containers"]
     assert isinstance(container, dict)
     return container
 
@@ -200,15 +201,16 @@ def test_all_that_selects_selects_the_pods_of_this_release(case: str) -> None:
         "app.kubernetes.io/name": "trunks" if case == "everything" else "siptrunk-exporter",
         "app.kubernetes.io/instance": "trunks",
     }
-    assert pod_of(case)["metadata"]["labels"].items() >= selector.items()
-    assert only("Deployment", case)["spec"]["selector"] == {"matchLabels": selector}
+    own = {"siptrunk-exporter/shard": "0"} if case == "shards" else {}
+    assert pod_of(case)["metadata"]["labels"].items() >= (selector | own).items()
+    assert of_kind("Deployment", render(case))[0]["spec"]["selector"] == {"matchLabels": selector | own}
     assert only("Service", case)["spec"]["selector"] == selector
     for kind in ("ServiceMonitor", "PodDisruptionBudget"):
         assert all(each["spec"]["selector"] == {"matchLabels": selector} for each in of_kind(kind, render(case)))
     for each in of_kind("NetworkPolicy", render(case)):
         assert each["spec"]["podSelector"] == {"matchLabels": selector}
     constraints = pod_of(case)["spec"].get("topologySpreadConstraints", [])
-    expected = [] if case == "minimal" else [selector, {"tier": "other"}] if case == "pair" else [selector]
+    expected = [] if case == "minimal" else [selector | own, {"tier": "other"}][: 1 + (case == "pair")]
     assert [each["labelSelector"]["matchLabels"] for each in constraints] == expected
 
 
@@ -238,6 +240,22 @@ def test_prometheus_knows_the_job_by_the_name_that_the_rules_look_for() -> None:
 def test_a_pair_has_a_budget_for_drains_and_a_single_pod_has_none() -> None:
     assert only("PodDisruptionBudget", "pair")["spec"]["maxUnavailable"] == 1
     assert of_kind("PodDisruptionBudget", render("default")) == []
+
+
+def test_each_shard_is_a_deployment_of_its_own_and_its_replicas_keep_apart() -> None:
+    deployments = of_kind("Deployment", render("shards"))
+    assert [each["metadata"]["name"] for each in deployments] == [f"trunks-siptrunk-exporter-{n}" for n in range(3)]
+    for ordinal, each in enumerate(deployments):
+        own = {"siptrunk-exporter/shard": str(ordinal)}
+        assert each["spec"]["replicas"] == 2
+        assert each["spec"]["selector"]["matchLabels"].items() >= own.items()
+        assert each["spec"]["template"]["metadata"]["labels"].items() >= own.items()
+        (constraint,) = each["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert constraint["labelSelector"] == each["spec"]["selector"]
+        options = parser().parse_args(container_of("shards", ordinal)["args"])
+        assert (options.shard, options.log_format) == (Shard(ordinal, 3), "json")
+    assert only("PodDisruptionBudget", "shards")["spec"]["maxUnavailable"] == 1
+    assert parser().parse_args(container_of("default")["args"]).shard == WHOLE
 
 
 def test_the_policy_lets_out_names_and_https_alone() -> None:
@@ -545,6 +563,7 @@ ONE = "config: {accounts: [{account_sid: A1, discover: {}, %s}]}"
     [
         ("replica: 2", "at '': additional properties 'replica' not allowed"),
         ("replicas: two", "at '/replicas': got string, want integer"),
+        ("shards: 0", "at '/shards': minimum: got 0, want 1"),
         ("image: {tag: 1.10}", "at '/image/tag': got number, want string"),
         ("image: {digest: sha256:12}", "at '/image/digest': 'sha256:12' does not match pattern"),
         ("image: {pullPolicy: Sometimes}", "at '/image/pullPolicy': value must be one of 'Always', 'IfNotPresent'"),
@@ -611,18 +630,32 @@ def test_the_chart_s_version_is_the_exporter_s() -> None:
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
 
 
-def test_the_notes_name_the_secrets_that_must_be_there(tmp_path: Path) -> None:
+@pytest.fixture
+def notes(tmp_path: Path) -> Callable[[str], str]:
+    """The notes that helm renders for a case."""
     # Without a cluster helm renders the notes but does not show them.
     (tmp_path / "templates").mkdir()
     for file in ("Chart.yaml", "values.yaml", "templates/_helpers.tpl"):
         (tmp_path / file).write_text((CHART / file).read_text())
-    notes = (CHART / "templates" / "NOTES.txt").read_text()
+    text = (CHART / "templates" / "NOTES.txt").read_text()
     (tmp_path / "templates" / "notes.yaml").write_text(
-        f'{{{{ define "notes" }}}}{notes}{{{{ end }}}}notes: {{{{ include "notes" . | toJson }}}}'
+        f'{{{{ define "notes" }}}}{text}{{{{ end }}}}notes: {{{{ include "notes" . | toJson }}}}'
     )
-    shown = yaml.safe_load(text_of("two-accounts", tmp_path))["notes"]
+    return lambda case: str(yaml.safe_load(text_of(case, tmp_path))["notes"])
+
+
+def test_the_notes_name_the_secrets_that_must_be_there(notes: Callable[[str], str]) -> None:
+    shown = notes("two-accounts")
     assert "polls 4 account(s)" in shown
     for name, key in (("first", "token"), ("second.example", "API_token.txt"), ("first", "other")):
         assert f"\nIts pods wait for the key {key} of the Secret {name} in the namespace voice.\n" in shown
     assert "svc/trunks-siptrunk-exporter 15060:15060" in shown
     assert "the target trunks-siptrunk-exporter.voice.svc:15060" in shown
+    assert "request budget" not in shown
+
+
+def test_the_notes_tell_what_several_exporters_ask_and_that_each_is_a_target(notes: Callable[[str], str]) -> None:
+    shown = notes("shards")
+    assert "Its 6 pods (2 for each of 3 shard(s)) have a request budget each" in shown
+    assert "logs deploy/trunks-siptrunk-exporter-0\n" in shown
+    assert "every pod as a target" in shown
