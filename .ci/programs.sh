@@ -16,6 +16,7 @@ holders() {
         promtool) echo prometheus ;;
         amtool) echo prometheus-alertmanager ;;
         systemd-analyze) echo systemd ;;
+        vmagent | vmalert) echo victoria-metrics ;;
         *) echo "$1" ;;
     esac
 }

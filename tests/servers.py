@@ -1,9 +1,10 @@
-"""Debian's Prometheus and Alertmanager as processes of a test's own, at free ports of the loopback."""
+"""Debian's servers that store, judge and tell metrics, as processes of a test's own at free ports of the loopback."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,28 @@ async def alertmanager(folder: Path, config: dict[str, Any]) -> AsyncIterator[ht
     )
     async with serving(program("prometheus-alertmanager"), *command) as http:
         yield http
+
+
+@asynccontextmanager
+async def victoria_metrics(name: str, *options: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Run VictoriaMetrics, or one of its tools, and give a client for it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        # It does not tell which port it has got where it may choose.
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *(program(name), f"-httpListenAddr=127.0.0.1:{port}", "-memory.allowedBytes=64MB", *options),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr
+    try:
+        await read_until(process.stderr, b"starting http server at")
+        reading = asyncio.create_task(process.stderr.read())
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+            yield http
+        reading.cancel()
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 async def query(http: httpx.AsyncClient, expression: str) -> list[dict[str, Any]]:
