@@ -12,13 +12,16 @@ from deploy.grafana.frame import frame
 from deploy.grafana.parts import (
     AGO,
     BAD,
+    COUNT,
     GOOD,
     NONE_OR_NOT_KNOWN,
     SOURCE,
     WARN,
+    Column,
     Text,
     bars,
     graph,
+    grid,
     heat_map,
     number,
     steps,
@@ -129,6 +132,32 @@ def well() -> list[Builder[model.Panel]]:
             width=4,
             mode=BigValueTextMode.NAME,
         ),
+    ]
+
+
+def shards() -> list[Builder[model.Panel]]:
+    """Tell who polls what share of the properties."""
+    return [
+        grid(
+            Text(
+                title="Shares of the properties",
+                tells=(
+                    "The shard of each exporter, counted from 0, and what it comes to; of a pair with one shard both"
+                    " are shown"
+                ),
+                worry="when a shard is missing, or exporters differ in how many shards there are",
+                empty=SILENT,
+            ),
+            Column(title="Exporter", label="instance"),
+            Column(title="Shard", expr=f"siptrunk_exporter_shard_ordinal{OWN}", unit=COUNT),
+            Column(title="Shards", expr=f"siptrunk_exporter_shards{OWN}", unit=COUNT),
+            Column(title="Properties", expr=f"count by (instance) (siptrunk_property_info{OWN})", unit=COUNT),
+            Column(title="Requests", expr=rate(REQUESTS, "instance"), unit="reqps"),
+            join="instance",
+            width=24,
+            height=6,
+            sort=(("Shard", False), ("Exporter", False)),
+        )
     ]
 
 
@@ -434,6 +463,7 @@ def exporter() -> model.Dashboard:
         variables=variables(),
         rows={
             "Is all well?": well(),
+            "Shards": shards(),
             "Freshness": freshness(),
             "Polls": polls(),
             "API": api(),
