@@ -21,6 +21,7 @@ from exporter.config import load
 from exporter.shard import WHOLE, Shard
 from exporter.web.status import LINKS
 from tests.deploy.helm_values import CHART, VALUES, rows
+from tests.markdown import blocks
 from tests.programs import program, schema
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ LEAST, *_, NEWEST = VERSIONS = ("1.27.0", "1.29.0", "1.33.0", "1.37.0")
 KUBERNETES_SCHEMAS = files("kubernetes_validate") / "kubernetes-json-schema"
 KINDS = (
     *("configmap-v1", "deployment-apps-v1", "networkpolicy-networking-v1", "poddisruptionbudget-policy-v1"),
-    *("service-v1", "serviceaccount-v1", "_definitions"),
+    *("service-v1", "serviceaccount-v1", "statefulset-apps-v1", "_definitions"),
 )
 MEBIBYTE = 2**20
+(STATEFUL_SET,) = (each for each in blocks(DEPLOY / "scaling.md", "yaml") if "kind: StatefulSet" in each)
 
 every_case = pytest.mark.parametrize("case", CASES)
 
@@ -145,6 +147,22 @@ def test_kubernetes_accepts_what_is_rendered_for_every_case(version: str, schema
     summary, faults = judged(manifests, version, schemas)
     assert faults == []
     assert summary == {"valid": sum(len(render(case)) for case in CASES), "invalid": 0, "errors": 0, "skipped": 0}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_accepts_the_stateful_set_of_the_page_about_scaling(version: str, schemas: Path) -> None:
+    assert judged(STATEFUL_SET, version, schemas) == ({"valid": 1, "invalid": 0, "errors": 0, "skipped": 0}, [])
+
+
+def test_each_pod_of_the_stateful_set_is_a_shard_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = yaml.safe_load(STATEFUL_SET)
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    (variable,) = container["env"]
+    found = []
+    for ordinal in range(manifest["spec"]["replicas"]):
+        monkeypatch.setenv(variable["name"], f"{manifest['metadata']['name']}-{ordinal}")
+        found.append(parser().parse_args(container["args"]).shard)
+    assert found == [Shard(0, 3), Shard(1, 3), Shard(2, 3)]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import yaml
 from exporter.metrics.families import FAMILIES
 from exporter.telemetry import EXPORTER_FAMILIES
 from tests.deploy.shipped_rules import ALERTS, DEPLOY, RECORDED, RULES
+from tests.markdown import blocks
 from tests.programs import program
 
 CASES = sorted((Path(__file__).parent / "rules").glob("*.yml"))
@@ -45,6 +46,20 @@ def test_promtool_accepts_the_configuration_and_its_rules() -> None:
     said = promtool("check", "config", "--lint=all", "--lint-fatal", DEPLOY / "prometheus" / "prometheus.yml")
 
     assert said.count("rules found") == len(list(RULES.glob("*.yml")))
+
+
+def test_promtool_accepts_the_configurations_of_the_page_about_scaling(tmp_path: Path) -> None:
+    shipped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    written = [yaml.safe_load(each) for each in blocks(DEPLOY / "scaling.md", "yaml") if "kind:" not in each]
+    assert [list(each) for each in written] == [["scrape_configs"], ["scrape_configs"], ["global", "alerting"]]
+    for each in written:
+        each.setdefault("alerting", {}).update(shipped["alerting"])
+        for job in each.get("scrape_configs", ()):
+            # Debian's Prometheus is built without it.
+            job.pop("kubernetes_sd_configs", None)
+        path = tmp_path / "prometheus.yml"
+        path.write_text(yaml.safe_dump(shipped | {"rule_files": []} | each))
+        promtool("check", "config", path)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
