@@ -155,19 +155,39 @@ async def test_a_roll_to_one_shard_more_misses_nothing_where_the_new_come_before
     assert seen == Counter(sids)
 
 
-async def test_a_shard_that_is_restarted_in_its_place_is_missed_alone_and_less_once_the_new_one_is_there(
+@pytest.mark.parametrize("new_is_there", [True, False])
+async def test_a_shard_that_is_restarted_in_its_place_is_missed_but_for_what_has_moved_already(
+    new_is_there: bool,  # noqa: FBT001 - a parameter of the test
     tmp_path: Path,
 ) -> None:
     async with Simulator(CARRIER) as simulator, AsyncExitStack() as stack:
         path = write(tmp_path, simulator, configuration(simulator, poll=SLOW))
-        remaining = [await stack.enter_async_context(running(path, shard=Shard(each, 3))) for each in (1, 2)]
-        remaining.append(await stack.enter_async_context(running(path, shard=Shard(3, 4))))
-        for exporter in remaining:
+        left = [Shard(1, 3), Shard(2, 3), *([Shard(3, 4)] if new_is_there else [])]
+        exporters = [await stack.enter_async_context(running(path, shard=each)) for each in left]
+        for exporter in exporters:
             await exporter.ready()
-        seen = times_seen(await now_told(*remaining))
+        seen = times_seen(await now_told(*exporters))
+    restarted = Shard(0, 4) if new_is_there else Shard(0, 3)
     assert set(simulator.carrier.property_sids) - seen.keys() == set(
-        filter(Shard(0, 4).owns, simulator.carrier.property_sids)
+        filter(restarted.owns, simulator.carrier.property_sids)
     )
+
+
+async def test_a_shard_that_is_killed_takes_its_own_properties_alone_and_brings_them_back(tmp_path: Path) -> None:
+    async with Simulator(CARRIER) as simulator, AsyncExitStack() as stack:
+        path = write(tmp_path, simulator, configuration(simulator, poll=SLOW))
+        survivor = await stack.enter_async_context(running(path, shard=Shard(0, 2)))
+        await survivor.ready()
+        before = told(await survivor.samples())
+        async with command(f"--config.file={path}", "--shard=1/2", HERE) as exporter:
+            await exporter.logged("listening")
+            exporter.process.kill()
+            await exporter.process.wait()
+        alone = told(await survivor.samples())
+        again = await whole(stack, path, Shard(1, 2))
+    assert alone == before
+    assert properties(alone) | properties(again) == set(simulator.carrier.property_sids)
+    assert properties(alone) & properties(again) == set()
 
 
 async def test_n_shards_ask_for_each_property_once_and_two_replicas_twice_and_each_exporter_lists(
