@@ -79,10 +79,12 @@ async def test_pairs_scraped_by_a_pair_are_counted_once(tmp_path: Path) -> None:
         for exporter in exporters:
             await scrapes(exporter, 6)
         await stored.get("/internal/force_flush")
+        for shipped in RULES.glob("*.yml"):
+            (tmp_path / shipped.name).write_text(re.sub(r"\n *keep_firing_for:.*", "", shipped.read_text()))
         rules = await stack.enter_async_context(
             victoria_metrics(
                 "vmalert",
-                f"-rule={RULES}/*.yml",
+                f"-rule={tmp_path}/siptrunk-*.yml",
                 f"-datasource.url={stored.base_url}",
                 f"-remoteWrite.url={stored.base_url}",
                 "-remoteWrite.flushInterval=100ms",
