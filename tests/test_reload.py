@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exporter.errors import Reason
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.carrier_truth import labels
 from tests.running import Running, configuration, running, write
@@ -213,3 +214,24 @@ async def test_certificates_that_cannot_be_read_change_nothing(tmp_path: Path, m
     assert "the old configuration stays" in text
     assert samples["siptrunk_exporter_config_last_reload_successful"][labels()] == 0
     assert "siptrunk_channel_limit" in samples
+
+
+async def test_limits_hold_from_the_next_poll_on_and_are_published(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=5)) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        path = write(tmp_path, simulator)
+        async with running(path) as exporter:
+            await exporter.ready()
+            whole = await exporter.samples()
+            path.write_text(configuration(simulator, limits="trunks_per_property: 2"))
+            assert (await reload(exporter))[0] == 200
+            await exporter.poll(sid)
+            refused = await exporter.samples()
+
+    def limits(samples: dict[str, dict[frozenset[tuple[str, str]], float]]) -> list[float]:
+        return [samples["siptrunk_exporter_limit"][labels(limit=key)] for key in ("trunks_per_property", "label_bytes")]
+
+    assert (limits(whole), limits(refused)) == ([100_000, 1024], [2, 1024])
+    assert len(whole["siptrunk_channel_limit"]) == len(refused["siptrunk_channel_limit"]) > 2
+    assert refused["siptrunk_property_up"][labels(property_sid=sid)] == 0
+    assert refused["siptrunk_property_poll_failures_total"][labels(property_sid=sid, reason=str(Reason.TOO_LARGE))] == 1

@@ -13,6 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 import yaml
 
+from exporter.api.pagination import MAX_RECORDS
+from exporter.api.payload import LABEL_BYTES
 from exporter.config.durations import format_duration, parse_duration
 from exporter.config.nodes import BOOLEAN, REGEX, TEXT, Kind, Report, choice, duration, integer, number
 from exporter.config.schema import Keys, Row, list_of, merged, optional, read, required, section, setting, shown, table
@@ -245,6 +247,18 @@ def _check_account(account: Account | None, keys: Keys, report: Report) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken from the API: what is beyond makes no series."""
+
+    trunks_per_property: int = setting(
+        integer(1, MAX_RECORDS), MAX_RECORDS, f"a property with more fails as `too_large`, 1 to {MAX_RECORDS}"
+    )
+    label_bytes: int = setting(
+        integer(64, 65_536), LABEL_BYTES, "text of more bytes in UTF-8 is cut and ends in `…`, 64 to 65536"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """What is published."""
 
@@ -276,6 +290,7 @@ class Config:
     accounts: tuple[Account, ...] = required(
         list_of(section(Account, _check_account), "a list of at least one account", 1), "the accounts to poll"
     )
+    limits: Limits = setting(section(Limits), Limits(), "how much is taken from the API")
     metrics: Metrics = setting(section(Metrics), Metrics(), "what is published")
 
 

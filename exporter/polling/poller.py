@@ -43,7 +43,7 @@ class Poller:
         self, config: Config, snapshot: Snapshot, telemetry: Telemetry, clock: Callable[[], float] = time.time
     ) -> None:
         client = ApiClient(config.api, telemetry)
-        self._around = Surroundings(client, snapshot, telemetry, config.poll, clock)
+        self._around = Surroundings(client, snapshot, telemetry, config.poll, config.limits, clock)
         self._config = config
         self._schedule = Schedule(client.budget)
         self._watching: asyncio.Task[None] | None = None
@@ -88,7 +88,7 @@ class Poller:
             self.properties.clear()
             self.discoveries.clear()
         self._config = config
-        self._around.poll = config.poll
+        self._around.poll, self._around.limits = config.poll, config.limits
         self._settle(credentials)
         for runner in self._runners():
             runner.replan()

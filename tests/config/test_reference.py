@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from exporter.config import SETTINGS, Api, Metrics, Poll, load, parse, render
+from exporter.config import SETTINGS, Api, Limits, Metrics, Poll, load, parse, render
 from exporter.metrics.families import INFO_LABELS
 from tests.config.reading import HERE
 
@@ -30,7 +30,7 @@ def test_the_example_loads_and_what_it_switches_on_is_the_default(tmp_path: Path
             .replace("    token:", "    #")
         )
     config, warnings = parse(text, "exporter.yaml", tmp_path)
-    assert (config.api, config.poll, config.metrics) == (Api(), Poll(), Metrics())
+    assert (config.api, config.poll, config.limits, config.metrics) == (Api(), Poll(), Limits(), Metrics())
     assert [warning.place.line for warning in warnings] == ([] if uncommented else [22])
     assert bool(config.accounts[0].properties) is uncommented
 
