@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 Runner = PropertyPoller | Discovery
 
-TOKEN_FILES_CHECKED_EVERY = 1.0
-"""Seconds between looks at whether a token file has changed."""
+FILES_CHECKED_EVERY = 1.0
+"""Seconds between looks at whether a file with a token, key or certificate has changed."""
 
 
 class Poller:
@@ -55,7 +55,7 @@ class Poller:
 
     def start(self) -> None:
         """Begin to poll."""
-        self._watching = asyncio.create_task(self._watch_token_files())
+        self._watching = asyncio.create_task(self._watch_files())
         self._watching.add_done_callback(failed)
         self._warn_of_overload()
         for runner in self._runners():
@@ -188,9 +188,11 @@ class Poller:
         self._schedule.drop(runner)
         runner.close()
 
-    async def _watch_token_files(self) -> None:
+    async def _watch_files(self) -> None:
         while True:
-            await asyncio.sleep(TOKEN_FILES_CHECKED_EVERY)
+            await asyncio.sleep(FILES_CHECKED_EVERY)
+            if retired := self._around.client.refresh():
+                await retired.retire()
             changed = {sid for sid, credentials in self.credentials.items() if credentials.refresh()}
             for runner in self._runners():
                 if runner.rhythm.rejected and runner.account_sid in changed:

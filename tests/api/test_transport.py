@@ -16,6 +16,7 @@ import pytest
 
 from exporter.api import transport
 from exporter.api.transport import Transport
+from exporter.config import Api
 from exporter.errors import PollError, Reason
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.api.fake_api import ACCOUNT_SID, BASE_URL, ENCODED, TOKEN, Chunks, FakeApi, answer
@@ -146,7 +147,7 @@ async def listening(
 
 
 async def refused(base_url: str, path: str = "/", seconds: float = 60.0) -> PollError:
-    connections = Transport(base_url, seconds)
+    connections = Transport(Api(base_url=base_url, timeout=seconds))
     try:
         with pytest.raises(PollError) as caught:
             await connections.get(path, {}, {"Authorization": f"Basic {ENCODED}"}, [])
@@ -236,7 +237,7 @@ async def test_one_connection_serves_request_after_request() -> None:
         closed.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        kept = Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 60.0)
+        kept = Transport(Api(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
         assert [(await kept.get("/", {}, {}, [])).body for _ in range(3)] == [b"[]"] * 3
         await kept.retire()
         await asyncio.wait_for(closed.wait(), 30)
@@ -257,7 +258,7 @@ async def test_a_transport_that_is_retired_lets_the_request_in_flight_end_and_cl
         closed.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        old = Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 60.0)
+        old = Transport(Api(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
         answering = asyncio.create_task(old.get("/", {}, {}, []))
         await arrived.wait()
         await old.retire()
