@@ -75,6 +75,8 @@ class ApiClient:
         self._telemetry = telemetry
         self.budget = Budget(api.max_concurrency, api.requests_per_second)
         self._transport = Transport(api)
+        self.reading_large = asyncio.Lock()
+        """Held while one large answer is read."""
 
     def configure(self, api: Api) -> Transport | None:
         """Send all further requests as `api` has it; those in flight end as they began.

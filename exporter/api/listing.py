@@ -136,7 +136,7 @@ class Listing(Generic[Record]):
             # Up to the first page that differs the walk asks for what it asked for the last time.
             kept, body = in_hand.popleft() if in_hand else await asking.page(skip, by_skip.get(skip))
             came.append(kept)
-            return await self._read(kept.body if body is None else body)
+            return await self._read(asking.client, kept.body if body is None else body)
 
         walked = await walk(page, self._limits.trunks_per_property)
         self._count, self._kept, self._steady = asking.count, tuple(came[-walked.pages :]), walked.steady
@@ -155,12 +155,14 @@ class Listing(Generic[Record]):
         detail = "".join(char if char.isprintable() else "\ufffd" for char in line[:DETAIL_LENGTH])
         return PollError(error.reason, detail, transient=error.transient, retry_after=error.retry_after)
 
-    async def _read(self, body: bytes) -> Page[Record]:
-        # A huge answer with something odd in it takes seconds, which the other properties should not wait for.
+    async def _read(self, client: ApiClient, body: bytes) -> Page[Record]:
         longest = self._limits.label_bytes
-        if len(body) > LARGE:
+        if len(body) <= LARGE:
+            return self._reader.read(body, longest)
+        # A huge answer with something odd in it takes seconds, which the other properties should not wait for, and
+        # much memory, for which other such answers should.
+        async with client.reading_large:
             return await asyncio.to_thread(self._reader.read, body, longest)
-        return self._reader.read(body, longest)
 
 
 class _Asking(msgspec.Struct):

@@ -8,6 +8,7 @@ cost the other trunks their metrics.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -20,9 +21,13 @@ Item = TypeVar("Item")
 
 MAX_PAGE = 10_000
 """Most records of one page: ten times what can be asked for."""
+MAX_VALUES = 25 * MAX_PAGE
+"""Most values of one answer: what takes two bytes to send may take seventy to hold."""
 LABEL_BYTES = 1024
 """Most bytes of one text in UTF-8, where nothing else is configured."""
 _CUT = "…"
+# Those of a pair were one character after the JSON was read.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Page(msgspec.Struct, Generic[Record], frozen=True):
@@ -58,10 +63,13 @@ class Reader(Generic[Record]):
     def read(self, body: bytes, longest: int = LABEL_BYTES) -> Page[Record]:
         """Turn the body of one answer into a page, texts of more than `longest` bytes in UTF-8 cut.
 
-        Raises `PollError`: too_large for more than `MAX_PAGE` records and for a trunk's Sid that is too long, for what
-        is cut identifies nothing; bad_payload for what is not JSON, is neither of the two shapes, or holds a record
-        without a Sid: such a list cannot be known to be whole.
+        Raises `PollError`: too_large for more than `MAX_PAGE` records or `MAX_VALUES` values in all, and for a trunk's
+        Sid that is too long, for what is cut identifies nothing; bad_payload for what is not JSON, is neither of the
+        two shapes, or holds a record without a Sid: such a list cannot be known to be whole.
         """
+        # Every value is the first of its list or object, or has a comma before it.
+        if len(body) > MAX_VALUES and sum(map(body.count, (b"[", b"{", b","))) > MAX_VALUES:
+            raise PollError(Reason.TOO_LARGE, f"the answer may hold more than {MAX_VALUES} values")
         page = self._read(body)
         # What stands for invalid bytes is longer than they were.
         doubtful = Anomaly.INVALID_TEXT in page.anomalies or _may_hold_text_of_more_than(longest, body)
@@ -188,8 +196,8 @@ def _tidy(value: object, anomalies: list[Anomaly]) -> object:
         return int(value)
     if not isinstance(value, str) or value.isprintable():
         return value
-    clean = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if clean != value:
+    clean, surrogates = _SURROGATE.subn("\ufffd", value)
+    if surrogates:
         anomalies.append(Anomaly.INVALID_TEXT)
     return clean
 

@@ -28,7 +28,8 @@ async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIte
         tasks.add(task)
         with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             await serve(reader, writer)
-        writer.transport.abort()
+        if not writer.is_closing():
+            writer.transport.abort()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
     try:
