@@ -217,8 +217,9 @@ def error_message(answer: object) -> str | None:
     status = answer.get("ResponseStatus") if isinstance(answer, dict) else None
     if not isinstance(status, dict):
         return None
-    parts = [str(status[key]) for key in ("ErrorCode", "Message") if status.get(key)]
-    return ": ".join(parts) or None
+    values = (status.get("ErrorCode"), status.get("Message"))
+    # Lists in lists can be too deep to be written where they were not too deep to be read.
+    return ": ".join(str(value) for value in values if value and isinstance(value, str | int | float)) or None
 
 
 TRUNKS = Reader(Trunk, "SipTrunks", _TrunkList)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -274,6 +275,7 @@ def test_what_cannot_be_a_whole_list_is_a_bad_payload(body: bytes, says: str) ->
         ({"ResponseStatus": {"ErrorCode": "E", "Message": "M"}}, "E: M"),
         ({"ResponseStatus": {"Message": "M"}}, "M"),
         ({"ResponseStatus": {"ErrorCode": 7, "Message": None}}, "7"),
+        ({"ResponseStatus": {"ErrorCode": ["E"], "Message": {"M": 1}}}, None),
         ({"ResponseStatus": {}}, None),
         ({"ResponseStatus": "E"}, None),
         ({}, None),
@@ -283,6 +285,14 @@ def test_what_cannot_be_a_whole_list_is_a_bad_payload(body: bytes, says: str) ->
 )
 def test_an_error_body_is_read_for_what_it_says(answer: object, message: str | None) -> None:
     assert error_message(answer) == message
+
+
+@pytest.mark.parametrize("start", [b"", BOM], ids=["quick", "patient"])
+def test_an_error_that_is_nested_just_not_too_deeply_to_be_read_breaks_nothing(start: bytes) -> None:
+    for depth in range(900, 1000):
+        body = b'{"SipTrunks":[],"ResponseStatus":{"Message":%b%b}}' % (b"[" * depth, b"]" * depth)
+        with suppress(PollError):
+            assert TRUNKS.read(start + body) == Page((), None)
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
