@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import trustme
+import yaml
+import yarl
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     PrivateFormat,
     load_pem_private_key,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.api.transport import Transport
 from exporter.config import parse
@@ -134,3 +140,28 @@ def test_a_proxy_that_nobody_could_use_is_a_fault_that_does_not_quote_it(
     told = f"{variable.upper()} in the environment must be like http://proxy.example:3128"
     assert faults("poll: {}\n" + ACCOUNT % "TOKEN") == [f"exporter.yaml:1:1: {told}"]
     assert faults("poll: {}\napi: {timeout: 9s}\n" + ACCOUNT % "TOKEN") == [f"exporter.yaml:2:1: {told}"]
+
+
+@given(
+    scheme=st.sampled_from(["http", "https", "HTTPS"]),
+    rest=st.from_regex(r"[ab019.\-]{1,8}(:[0-9]{1,4})?(/[a.%]{0,4})?", fullmatch=True)
+    | st.text("ab19.-_:/[]%@?#\\;,!$&'()*+=|^`{}\"<>~ \t\u00e9\u3002\uff0e", max_size=12),
+)
+def test_all_who_read_an_accepted_url_on_its_way_to_the_socket_see_the_same_host(scheme: str, rest: str) -> None:
+    url = f"{scheme}://{rest}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKEN", "made up")
+        try:
+            base = parse(
+                yaml.safe_dump({"api": {"base_url": url}}) + ACCOUNT % "TOKEN", "x", Path()
+            ).config.api.base_url
+        except ConfigError:
+            return
+    read = urlsplit(base)
+    asked = httpx.URL(f"{base}/v2/Properties")
+    sent = yarl.URL(str(asked))
+    default = {"http": 80, "https": 443}[read.scheme]
+    assert {read.hostname, asked.host, sent.host} == {read.hostname}
+    assert {read.port or default, asked.port or default, sent.port} == {read.port or default}
+    assert sent.path.endswith("/v2/Properties")
+    assert not sent.user

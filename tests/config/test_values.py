@@ -115,6 +115,16 @@ def test_plain_http_to_this_machine_draws_no_warning(host: str) -> None:
         "https://h:99999",
         "https://h h",
         "https://h\\h",
+        "https://h%2eevil.test",
+        "https://h%40evil.test",
+        "https://h;evil.test",
+        "https://h,evil.test",
+        "https://é.test",
+        "https://h/a@evil.test",
+        "https://h:80:80",
+        "https://h:",
+        "https:///h",
+        "https:h",
     ],
 )
 def test_a_base_url_that_is_not_plainly_a_base_is_refused(url: str) -> None:
