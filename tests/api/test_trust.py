@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
 import ssl
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 import trustme
 from prometheus_client import CollectorRegistry
@@ -20,9 +22,9 @@ from exporter.errors import PollError, Reason
 from exporter.telemetry import Telemetry
 from tests.api.fake_api import ENCODED, QUERY, TOKEN
 from tests.api.proxy import Proxy, Recorder, listening
+from tests.running import command
 
 if TYPE_CHECKING:
-    import asyncio
     from pathlib import Path
 
 HOST = "api.example"
@@ -332,3 +334,58 @@ def test_the_environment_names_the_proxy_and_what_is_reached_without(
         monkeypatch.setenv(name, value)
     found = proxy_for(url)
     assert (str(found.url) if found else None) == proxy
+
+
+async def test_a_proxy_that_talks_tls_has_to_prove_who_it_is_too(
+    authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca, path = authority
+    api = Recorder()
+    async with listening(api.serve, server_context(ca.issue_cert(HOST))) as port:
+        proxy = Proxy(port)
+        for certificate, reason in (
+            (ca.issue_cert("localhost"), None),
+            (trustme.CA().issue_cert("localhost"), Reason.TLS),
+        ):
+            async with listening(proxy.serve, server_context(certificate)) as proxy_port:
+                monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{proxy_port}")
+                if reason:
+                    assert (await refused(Api(f"https://{HOST}", ca_file=path))).reason == reason
+                else:
+                    assert await ask(Api(f"https://{HOST}", ca_file=path)) == b"[]"
+    assert (proxy.tunnels, len(api.requests)) == (1, 1)
+    assert not holds_token(proxy.heard)
+
+
+async def test_neither_log_nor_page_of_the_daemon_shows_the_password_of_a_proxy(
+    authority: tuple[trustme.CA, Path], tmp_path: Path
+) -> None:
+    ca, path = authority
+    body = b'{"SipTrunks":[{"SipTrunkSid":"ST1"}],"TotalCount":1}'
+    api = Recorder(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    config = tmp_path / "exporter.yaml"
+    config.write_text(
+        f"api: {{base_url: 'https://{HOST}', ca_file: {path}, max_attempts: 1}}\n"
+        f"accounts: [{{account_sid: A1, token: {TOKEN}, properties: [{{sid: S1}}, {{sid: S2}}]}}]\n"
+    )
+    async with listening(api.serve, server_context(ca.issue_cert(HOST))) as port:
+        proxy = Proxy(port)
+        async with listening(proxy.serve) as proxy_port:
+            named = {"HTTPS_PROXY": f"http://user:hunter2@127.0.0.1:{proxy_port}"}
+            async with command(
+                *("--config.file", config, "--web.listen-address=127.0.0.1:0", "--log.level=debug"), **named
+            ) as exporter:
+                log = [await exporter.logged("requests go through a proxy")]
+                address = (await exporter.logged("listening"))["addresses"]
+                async with (
+                    httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http,
+                    asyncio.timeout(30),
+                ):
+                    while (await http.get("/-/ready")).status_code != 200:
+                        pass
+                    pages = [(await http.get(page)).text for page in ("/", "/config", "/api/v1/status", "/metrics")]
+                await exporter.stop()
+    assert log[0]["proxy"] == f"http://127.0.0.1:{proxy_port}"
+    assert 'siptrunk_property_up{property_sid="S2"} 1.0' in pages[-1]
+    assert not any("hunter2" in text or TOKEN in text for text in (*pages, str(exporter.log)))
+    assert not holds_token(proxy.heard)
