@@ -178,6 +178,7 @@ JSON = [
     Hostile("a page of too many trunks", LARGE, whole(b"[" + many(b'{"SipTrunkSid":"S"}', 200_020) + b"]")),
     Hostile("TotalCount beyond the limit", LARGE, whole(GOOD.replace(b":1}", b":2001}"))),
     Hostile("TotalCount beyond the list", Reason.INCOMPLETE, whole(GOOD.replace(b":1}", b":2}"))),
+    Hostile("one page for ever", Reason.INCOMPLETE, whole(b'[{"SipTrunkSid":"A"},{"SipTrunkSid":"B"}]')),
     Hostile("a trunk twice", Reason.INCOMPLETE, whole(b'[{"SipTrunkSid":"S","Type":0},{"SipTrunkSid":"S","Type":1}]')),
     Hostile(
         "an error in the place of a list", BAD, whole(b'{"ResponseStatus":{"ErrorCode":"%b"}}' % (b"e" * 3_000_000))

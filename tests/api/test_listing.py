@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from exporter.api.client import ApiClient
 from exporter.api.listing import DETAIL_LENGTH, Anomalies, Listing, properties_of, trunks_of
+from exporter.api.payload import TRUNKS, Page, Reader
 from exporter.config import Api, Filters, Limits
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.simulator import Simulator, SimulatorOptions
+from exporter.telemetry import Telemetry
 from tests.api.fake_api import ACCOUNT_SID, CREDENTIALS, ENCODED, PATH, TOKEN, FakeApi, answer
+from tests.api.proxy import EMPTY_LIST, Recorder, listening
 
 if TYPE_CHECKING:
     import httpx
@@ -370,3 +376,26 @@ def test_what_has_not_changed_costs_no_request_more_than_before() -> None:
         return counts
 
     assert api.run(walks, page_size=3) == [5, 5, 5, 4]
+
+
+async def test_large_answers_are_read_one_after_another_so_that_their_memory_does_not_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("exporter.api.listing.LARGE", 0)
+    reading, most = 0, 0
+
+    def read(body: bytes, longest: int) -> Page[Trunk]:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        time.sleep(0.01)
+        reading -= 1
+        return TRUNKS.read(body, longest)
+
+    slow = SimpleNamespace(read=read)
+    async with listening(Recorder(EMPTY_LIST).serve) as port:
+        client = ApiClient(Api(f"http://127.0.0.1:{port}", requests_per_second=0), Telemetry(CollectorRegistry()))
+        lists = [Listing(cast("Reader[Trunk]", slow), trunks().query) for _ in range(4)]
+        assert [records for records, _ in await asyncio.gather(*(each.fetch(client) for each in lists))] == [()] * 4
+        await client.aclose()
+    assert most == 1

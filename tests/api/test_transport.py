@@ -83,6 +83,12 @@ def test_a_body_without_end_is_left_as_soon_as_it_is_too_large(monkeypatch: pyte
     assert body.taken == 11
 
 
+def test_the_body_of_an_error_is_left_much_sooner_for_its_status_says_enough() -> None:
+    body = Chunks(endless(b"x" * 1024))
+    assert FakeApi(answer(body, 403)).refuse().reason == Reason.FORBIDDEN
+    assert body.taken == transport.MAX_ERROR / 1024 + 1
+
+
 def test_a_body_that_trickles_times_out_as_a_whole() -> None:
     async def trickle(_request: httpx.Request) -> httpx.Response:
         return answer(Chunks(endless(b" "), seconds=3))
