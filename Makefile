@@ -37,7 +37,7 @@ dist: .venv/tests
 
 # Asks which pinned packages have known vulnerabilities.
 audit: .venv/tests
-	sh .ci/audit.sh $(BIN)
+	$(BIN)/python .ci/audit.py $(BIN)/pip-audit
 
 # Takes the newest versions that pyproject.toml allows.
 constraints:

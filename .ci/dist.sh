@@ -1,6 +1,5 @@
 #!/bin/sh
-# Fills dist/ from the last commit, whatever else lies in the work tree. The bill of materials lists what an
-# installation of the wheel brings, which takes the package index; the rest does not.
+# Fills dist/ from the last commit, whatever else lies in the work tree, with what is installed, asking no index.
 set -eu
 bin=$(cd "${1:?usage: dist.sh FOLDER-OF-PYTHON}" && pwd)
 dist=$PWD/dist
@@ -16,10 +15,14 @@ git archive HEAD | tar -x -C "$work/source"
 cd "$work/source"
 "$bin/python" -c "import sys; from flit_core.buildapi import *; build_sdist(sys.argv[1]); build_wheel(sys.argv[1])" "$dist"
 
-"$bin/python" -m venv --without-pip "$work/installed"
-"$bin/pip" --python "$work/installed" install --quiet --constraint constraints.txt "$dist"/*.whl
-rm "$work"/installed/lib/python*/site-packages/siptrunk_exporter-*/direct_url.json # names the folder of the build
+# An environment in name alone: what the tool reads is the packages' metadata.
+"$bin/python" -m venv --without-pip "$work/runs"
+"$bin/python" .ci/runs.py "$work"/runs/lib/python*/site-packages
+release=$(basename "$dist"/*.tar.gz .tar.gz)
+# The tool reads no version from the code.
+sed "s/^dynamic = .*/version = \"${release#*-}\"/" pyproject.toml >"$work/pyproject.toml"
 cd "$dist"
-"$bin/cyclonedx-py" environment --pyproject "$work/source/pyproject.toml" --output-reproducible \
-    --output-file "$(basename ./*.tar.gz .tar.gz).cdx.json" "$work/installed"
+"$bin/cyclonedx-py" environment --pyproject "$work/pyproject.toml" --output-reproducible \
+    --output-file "$release.cdx.json" "$work/runs"
 sha256sum -- * >SHA256SUMS
+chmod 644 -- *
