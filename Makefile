@@ -5,13 +5,13 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs bench dist audit constraints clean
+.PHONY: demo test lint docs bench dist audit constraints clean fuzz
 
 demo: .venv/runs
 	$(BIN)/siptrunk-exporter demo
 
 test: .venv/tests lint
-	sh .ci/programs.sh prometheus prometheus-alertmanager curl chromium systemd-analyze helm kubeconform schemas
+	sh .ci/programs.sh prometheus prometheus-alertmanager curl chromium systemd-analyze helm kubeconform schemas victoria-metrics
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
@@ -31,6 +31,11 @@ bench: .venv/tests
 	sh .ci/programs.sh nginx prometheus prometheus-node-exporter
 	$(BIN)/python -m tests.benchmarks
 
+# A million inputs, 15 minutes a target at most; what broke a promise is left in .cache/fuzz.
+fuzz: .venv/tests
+	$(BIN)/pip install --quiet -e '.[dev,fuzz]'
+	$(BIN)/python -m tests.fuzz
+
 # What is released: sdist, wheel, bill of materials and checksums, the same bytes from the same commit.
 dist: .venv/tests
 	sh .ci/dist.sh $(BIN)
@@ -43,7 +48,7 @@ audit: .venv/tests
 constraints:
 	rm -rf .cache/newest
 	$(PYTHON) -m venv .cache/newest
-	PIP_CONSTRAINT= .cache/newest/bin/pip install --quiet -e '.[dev]'
+	PIP_CONSTRAINT= .cache/newest/bin/pip install --quiet -e '.[dev,fuzz]'
 	.cache/newest/bin/pip freeze --exclude-editable > constraints.txt
 
 clean:
