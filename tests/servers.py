@@ -32,24 +32,33 @@ async def read_until(stream: asyncio.StreamReader, text: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def serving(*command: str | Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Run a server of the Prometheus project, and give a client for the address it logs."""
-    process = await asyncio.create_subprocess_exec(
-        *(*command, "--web.listen-address=127.0.0.1:0", "--log.format=json"),
-        stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,  # from where an unpacked Alertmanager finds its templates
-    )
+async def _process(*command: str | Path, says: bytes) -> AsyncIterator[bytes]:
+    """Run a server, and give the line in which it first says so on standard error."""
+    # From the project's root an unpacked Alertmanager finds its templates.
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, cwd=ROOT)
     assert process.stderr
     try:
-        address = json.loads(await read_until(process.stderr, b'"Listening on"'))["address"]
+        line = await read_until(process.stderr, says)
         # What it logs later must not fill the pipe.
         reading = asyncio.create_task(process.stderr.read())
-        async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http:
-            yield http
-        reading.cancel()
+        try:
+            yield line
+        finally:
+            reading.cancel()
     finally:
         process.terminate()
         await process.wait()
+
+
+@asynccontextmanager
+async def serving(*command: str | Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a server of the Prometheus project, and give a client for the address it logs."""
+    options = ("--web.listen-address=127.0.0.1:0", "--log.format=json")
+    async with (
+        _process(*command, *options, says=b'"Listening on"') as line,
+        httpx.AsyncClient(base_url=f"http://{json.loads(line)['address']}", trust_env=False) as http,
+    ):
+        yield http
 
 
 @asynccontextmanager
@@ -89,20 +98,12 @@ async def victoria_metrics(name: str, *options: str) -> AsyncIterator[httpx.Asyn
     with socket.create_server(("127.0.0.1", 0)) as free:
         # It does not tell which port it has got where it may choose.
         port = free.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *(program(name), f"-httpListenAddr=127.0.0.1:{port}", "-memory.allowedBytes=64MB", *options),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr
-    try:
-        await read_until(process.stderr, b"starting http server at")
-        reading = asyncio.create_task(process.stderr.read())
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-            yield http
-        reading.cancel()
-    finally:
-        process.terminate()
-        await process.wait()
+    command = (program(name), f"-httpListenAddr=127.0.0.1:{port}", "-memory.allowedBytes=64MB", *options)
+    async with (
+        _process(*command, says=b"starting http server at"),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
+    ):
+        yield http
 
 
 async def query(http: httpx.AsyncClient, expression: str) -> list[dict[str, Any]]:
