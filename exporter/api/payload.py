@@ -25,6 +25,8 @@ MAX_VALUES = 25 * MAX_PAGE
 """Most values of one answer: what takes two bytes to send may take seventy to hold."""
 LABEL_BYTES = 1024
 """Most bytes of one text in UTF-8, where nothing else is configured."""
+MOST_LABEL_BYTES = 65_536
+"""The most that can be configured."""
 _CUT = "…"
 # Those of a pair were one character after the JSON was read.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -89,9 +91,7 @@ class Reader(Generic[Record]):
         if not texts:
             return record
         anomalies += [Anomaly.LABEL_TOO_LONG] * len(texts)
-        room = longest - len(_CUT.encode())
-        cut = {name: text.encode()[:room].decode(errors="ignore") + _CUT for name, text in texts.items()}
-        return msgspec.structs.replace(record, **cut)
+        return msgspec.structs.replace(record, **{name: cut(text, longest) for name, text in texts.items()})
 
     def _read(self, body: bytes) -> Page[Record]:
         try:
@@ -180,6 +180,14 @@ def _loads(body: bytes, anomalies: list[Anomaly]) -> Any:  # noqa: ANN401 - JSON
         raise PollError(Reason.BAD_PAYLOAD, "the answer is nested too deeply") from None
     except ValueError as error:
         raise PollError(Reason.BAD_PAYLOAD, f"the answer is not JSON: {error}") from None
+
+
+def cut(text: str, longest: int) -> str:
+    """Give a text of at most `longest` bytes in UTF-8, cut between characters and marked where it was longer."""
+    whole = text.encode()
+    if len(whole) <= longest:
+        return text
+    return whole[: longest - len(_CUT.encode())].decode(errors="ignore") + _CUT
 
 
 def _parse_int(digits: str) -> int | float:

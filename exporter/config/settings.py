@@ -14,7 +14,7 @@ import httpx
 import yaml
 
 from exporter.api.pagination import MAX_RECORDS
-from exporter.api.payload import LABEL_BYTES
+from exporter.api.payload import LABEL_BYTES, MOST_LABEL_BYTES
 from exporter.api.proxy import is_loopback, proxy_for
 from exporter.api.tls import show_files, trust_files
 from exporter.config.durations import format_duration, parse_duration
@@ -281,7 +281,7 @@ class Limits:
         integer(1, MAX_RECORDS), MAX_RECORDS, f"a property with more fails as `too_large`, 1 to {MAX_RECORDS}"
     )
     label_bytes: int = setting(
-        integer(64, 65_536), LABEL_BYTES, "text of more bytes in UTF-8 is cut and ends in `…`, 64 to 65536"
+        integer(64, MOST_LABEL_BYTES), LABEL_BYTES, "text of more bytes in UTF-8 is cut and ends in `…`, 64 to 65536"
     )
 
 

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from exporter.api.listing import properties_of
+from exporter.api.payload import MOST_LABEL_BYTES
 from exporter.config import Limits
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.polling.rhythm import Rhythm
@@ -93,12 +94,14 @@ class Discovery:
 
     async def _fetch(self) -> dict[str, str]:
         around = self._around
-        limits = Limits(label_bytes=around.limits.label_bytes)
+        # The rule is for the whole name, which is cut where it becomes a label.
+        limits = Limits(label_bytes=MOST_LABEL_BYTES)
         projects, anomalies = await self._listing.fetch(around.client, limits, suspect=self.rhythm.hung)
         projects = self._listing.records() if projects is None else projects
         usable = [project for project in projects if _SID.fullmatch(project.sid)]
-        invalid = {Anomaly.INVALID_SID: len(projects) - len(usable)}
-        around.telemetry.count_anomalies({**anomalies, **invalid})
+        too_long = sum(len((project.name or "").encode()) > around.limits.label_bytes for project in usable)
+        found = {Anomaly.INVALID_SID: len(projects) - len(usable), Anomaly.LABEL_TOO_LONG: too_long}
+        around.telemetry.count_anomalies({**anomalies, **found})
         return {project.sid: project.name or "" for project in usable}
 
     def _note(self, error: PollError | None) -> None:

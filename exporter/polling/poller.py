@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from exporter.api.client import ApiClient
 from exporter.api.credentials import Credentials
+from exporter.api.payload import cut
 from exporter.config import Filters
 from exporter.errors import Anomaly, ConfigError, Fault
 from exporter.model import Identity
@@ -188,7 +189,8 @@ class Poller:
         return targets
 
     def _target(self, account_sid: str, sid: str, name: str, filters: Filters) -> Target:
-        return Target(Identity(sid, account_sid, name), self.credentials[account_sid], filters)
+        shown = cut(name, self._config.limits.label_bytes)
+        return Target(Identity(sid, account_sid, shown), self.credentials[account_sid], filters)
 
     def _runners(self) -> Iterator[Runner]:
         yield from self.discoveries.values()

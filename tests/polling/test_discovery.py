@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from exporter.config import Discover
+from exporter.config import Discover, Limits
 from exporter.errors import PollError, Reason
 from tests.fake_clock import EPOCH
 from tests.polling.builders import EVERY, Polled, account, config, configured, on_fake_clock
@@ -66,6 +67,20 @@ async def test_the_names_say_which_are_polled(
         await settled()
 
         assert polled.served == expected
+
+
+@on_fake_clock
+async def test_the_rule_is_for_the_whole_name_which_only_its_label_cuts(api: FakeApi) -> None:
+    api.projects["A1"] = {"S1": "n" * 70 + " decommissioned", "S2": "m" * 70 + " in use"}
+    settings = replace(
+        config(account(discover=Discover(exclude=re.compile("decommissioned")))), limits=Limits(label_bytes=64)
+    )
+    async with Polled(settings) as polled:
+        await settled()
+
+        assert polled.served == {"S2"}
+        assert name_of(polled, "S2") == "m" * 61 + "…"
+        assert polled.own("payload_anomalies_total", kind="label_too_long") == 2
 
 
 @pytest.mark.parametrize(
