@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -74,6 +75,7 @@ class Daemon:
         self.scraper = Scraper(self.snapshot, self.registry)
         self.poller = Poller(self.config, self.snapshot, self.telemetry, clock, shard)
         self.telemetry.loaded(clock(), self.config.poll.interval)
+        self.telemetry.limited(asdict(self.config.limits))
         self._notifier = Notifier(os.environ, self._status)
 
     def endpoints(self, serving: Serving) -> Endpoints:
@@ -106,6 +108,7 @@ class Daemon:
                 self.snapshot.render_with(Renderer(config.metrics), self.poller.views())
             self.config = config
             self.telemetry.loaded(self._clock(), config.poll.interval)
+            self.telemetry.limited(asdict(config.limits))
             log.info("configuration reloaded")
 
     async def run(

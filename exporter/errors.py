@@ -36,6 +36,7 @@ class Anomaly(StrEnum):
     WRONG_TYPE = "wrong_type"
     UNDOCUMENTED_CODE = "undocumented_code"
     INVALID_TEXT = "invalid_text"
+    LABEL_TOO_LONG = "label_too_long"
     REPEATED_SID = "repeated_sid"
     LIST_CHANGED = "list_changed"
     INVALID_SID = "invalid_sid"

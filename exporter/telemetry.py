@@ -66,6 +66,12 @@ EXPORTER_FAMILIES: tuple[Described, ...] = (
         ("kind",),
     ),
     Described(
+        "siptrunk_exporter_limit",
+        "gauge",
+        "Configured limits of what is taken from the API, by their key under limits.",
+        ("limit",),
+    ),
+    Described(
         "siptrunk_exporter_discovery_up",
         "gauge",
         "Whether the last look-up of the account's properties brought a complete list.",
@@ -120,6 +126,7 @@ class Telemetry:
         self.api_duration: Histogram = self._make(Histogram, "api_request_duration_seconds", buckets=_LATENCY_BUCKETS)
         self.api_retries: Counter = self._make(Counter, "api_retries_total")
         self.anomalies: Counter = self._make(Counter, "payload_anomalies_total")
+        self.limit: Gauge = self._make(Gauge, "limit")
         self.discovery_up: Gauge = self._make(Gauge, "discovery_up")
         self.discovery_last_success: Gauge = self._make(Gauge, "discovery_last_success_timestamp_seconds")
         self.discovery_failing: Gauge = self._make(Gauge, "discovery_failing")
@@ -161,3 +168,8 @@ class Telemetry:
         if now is not None:
             self.reload_success_time.set(now)
             self.poll_interval.set(interval)
+
+    def limited(self, limits: Mapping[str, int]) -> None:
+        """Show the limits in force, by their key in the configuration."""
+        for key, most in limits.items():
+            self.limit.labels(key).set(most)

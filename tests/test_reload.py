@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from typing import TYPE_CHECKING
 
+import trustme
+
+from exporter.errors import Reason
 from exporter.simulator import Simulator, SimulatorOptions
+from tests.api.proxy import Recorder, listening
 from tests.carrier_truth import labels
 from tests.running import Running, configuration, running, write
 
@@ -213,3 +219,49 @@ async def test_certificates_that_cannot_be_read_change_nothing(tmp_path: Path, m
     assert "the old configuration stays" in text
     assert samples["siptrunk_exporter_config_last_reload_successful"][labels()] == 0
     assert "siptrunk_channel_limit" in samples
+
+
+async def test_limits_hold_from_the_next_poll_on_and_are_published(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=5)) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        path = write(tmp_path, simulator)
+        async with running(path) as exporter:
+            await exporter.ready()
+            whole = await exporter.samples()
+            path.write_text(configuration(simulator, limits="trunks_per_property: 2"))
+            assert (await reload(exporter))[0] == 200
+            await exporter.poll(sid)
+            refused = await exporter.samples()
+
+    def limits(samples: dict[str, dict[frozenset[tuple[str, str]], float]]) -> list[float]:
+        return [samples["siptrunk_exporter_limit"][labels(limit=key)] for key in ("trunks_per_property", "label_bytes")]
+
+    assert (limits(whole), limits(refused)) == ([100_000, 1024], [2, 1024])
+    assert len(whole["siptrunk_channel_limit"]) == len(refused["siptrunk_channel_limit"]) > 2
+    assert refused["siptrunk_property_up"][labels(property_sid=sid)] == 0
+    assert refused["siptrunk_property_poll_failures_total"][labels(property_sid=sid, reason=str(Reason.TOO_LARGE))] == 1
+
+
+async def test_an_authority_whose_file_changes_is_trusted_from_the_next_poll_on(tmp_path: Path) -> None:
+    trusted, ca_file = trustme.CA(), tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trusted.issue_cert("localhost").configure_cert(tls)
+    body = b'{"SipTrunks":[{"SipTrunkSid":"ST1","ChannelLimit":3}],"TotalCount":1}'
+    api = Recorder(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    async with listening(api.serve, tls) as port:
+        path = tmp_path / "exporter.yaml"
+        path.write_text(
+            f"api: {{base_url: 'https://localhost:{port}', ca_file: ca.pem}}\npoll: {{interval: 1s}}\n"
+            "accounts: [{account_sid: A1, token: made up, properties: [{sid: S1}]}]\n"
+        )
+        async with running(path) as exporter:
+            poller = exporter.daemon.poller.properties["S1"]
+            await exporter.until(lambda: poller.health.up is False)
+            failures = poller.health.failures
+            trusted.cert_pem.write_to_path(ca_file)
+            os.utime(ca_file, (1, 1))
+            await exporter.until(lambda: poller.health.up is True)
+            samples = await exporter.samples()
+    assert failures[Reason.TLS] == 1
+    assert samples["siptrunk_channel_limit"][labels(property_sid="S1", trunk_sid="ST1")] == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import logging
 import random
 import time
 from datetime import UTC
@@ -15,7 +16,7 @@ import msgspec
 
 from exporter.api.budget import Budget
 from exporter.api.payload import error_message
-from exporter.api.transport import Response, Transport
+from exporter.api.transport import TRANSIENT_STATUSES, Response, Transport
 from exporter.errors import PollError, Reason
 
 if TYPE_CHECKING:
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
     from exporter.config import Api
     from exporter.telemetry import Telemetry
 
+log = logging.getLogger(__name__)
+
 FIRST_BACKOFF = 0.5
 LONGEST_WAIT = 30.0
 """Most seconds to wait inside one poll before a retry; a longer `Retry-After` ends the poll and is obeyed after."""
 LONGEST_RETRY_AFTER = 3600.0
 """Most seconds that a `Retry-After` is obeyed: a mistaken year must not end the polling for good."""
 
-TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
+TRANSPORT_SETTINGS = ("base_url", "timeout", "ca_file", "cert_file", "key_file")
 REASON_OF_STATUS = {401: Reason.AUTH, 403: Reason.FORBIDDEN, 404: Reason.NOT_FOUND, 429: Reason.RATE_LIMITED}
 
 
@@ -71,19 +74,36 @@ class ApiClient:
         self.api = api
         self._telemetry = telemetry
         self.budget = Budget(api.max_concurrency, api.requests_per_second)
-        self._transport = Transport(api.base_url, api.timeout)
+        self._transport = Transport(api)
+        self.reading_large = asyncio.Lock()
+        """Held while one large answer is read."""
 
     def configure(self, api: Api) -> Transport | None:
         """Send all further requests as `api` has it; those in flight end as they began.
 
         Gives the transport that is no longer used, for the caller to retire, where there is another now. Raises
-        `OSError` where the certificates that TLS trusts cannot be read; then all stays as it was.
+        `OSError` where the files of TLS cannot be used; then all stays as it was.
         """
         retired = None
-        if (self.api.base_url, self.api.timeout) != (api.base_url, api.timeout):
-            retired, self._transport = self._transport, Transport(api.base_url, api.timeout)
+        if any(getattr(self.api, name) != getattr(api, name) for name in TRANSPORT_SETTINGS):
+            retired, self._transport = self._transport, Transport(api)
         self.api = api
         self.budget.configure(api.max_concurrency, api.requests_per_second)
+        return retired
+
+    def refresh(self) -> Transport | None:
+        """Take the files of TLS anew where one has changed; those that cannot be used leave all as it was.
+
+        Gives the transport that is no longer used, for the caller to retire, where there is another now.
+        """
+        if not self._transport.outdated:
+            return None
+        try:
+            retired, self._transport = self._transport, Transport(self.api)
+        except OSError as error:
+            log.warning("the files of TLS are not read again, the old ones stay: %s", error)
+            return None
+        log.info("the files of TLS have changed and are in force")
         return retired
 
     async def aclose(self) -> None:

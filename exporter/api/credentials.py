@@ -7,9 +7,23 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from exporter.config import TokenSource
 
 log = logging.getLogger(__name__)
+
+Fingerprint = tuple[int, ...] | None
+
+
+def fingerprint(path: Path | None) -> Fingerprint:
+    """Give what another content of a file is known by; None where there is no file."""
+    try:
+        status = path.stat() if path else None
+    except OSError:
+        return None
+    # The change time too: a file may become readable without being written.
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino) if status else None
 
 
 class Credentials:
@@ -55,12 +69,5 @@ class Credentials:
         """Blank the token, plain or as the header carries it, in a text that came from outside."""
         return text.replace(self._token, "<secret>").replace(self.authorization.split()[1], "<secret>")
 
-    def _fingerprint(self) -> tuple[int, ...] | None:
-        if self.source.file is None:
-            return None
-        try:
-            status = self.source.file.stat()
-        except OSError:
-            return None
-        # The change time too: a file may become readable without being written.
-        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+    def _fingerprint(self) -> Fingerprint:
+        return fingerprint(self.source.file)

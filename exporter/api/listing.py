@@ -15,6 +15,7 @@ from isal import isal_zlib
 from exporter.api.client import ApiClient, Query, Validators
 from exporter.api.pagination import Walked, walk
 from exporter.api.payload import PROJECTS, TRUNKS, Page, Reader, Record
+from exporter.config import Limits
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.model import PROVISIONING_STATES, TRUNK_TYPES, Project, Trunk
 
@@ -75,6 +76,7 @@ class Listing(Generic[Record]):
         self._count = 0
         self._kept: tuple[_Kept, ...] = ()
         self._steady: Counter[Anomaly] = Counter()
+        self._limits = Limits()
 
     def forget(self) -> None:
         """Keep nothing of the last walk: the next one is the first."""
@@ -85,7 +87,7 @@ class Listing(Generic[Record]):
         pages = iter(self._kept)
 
         async def again(_skip: int) -> Page[Record]:
-            return self._reader.read(next(pages).body)
+            return self._reader.read(next(pages).body, self._limits.label_bytes)
 
         try:
             # Pages in hand are not waited for, so the walk ends in one step.
@@ -94,12 +96,18 @@ class Listing(Generic[Record]):
             return cast("Walked[Record]", ended.value).records
         raise AssertionError("a walk through pages in hand waited")
 
-    async def fetch(self, client: ApiClient, *, suspect: bool = False) -> tuple[tuple[Record, ...] | None, Anomalies]:
+    async def fetch(
+        self, client: ApiClient, limits: Limits | None = None, *, suspect: bool = False
+    ) -> tuple[tuple[Record, ...] | None, Anomalies]:
         """Walk through the list; give it, or None where it is the same as the last time, and what was odd.
+
+        Where other `limits` are given than the last time, pages that stayed the same are read again.
 
         Raises `PollError`, and nothing else, with whatever kept the walk from being complete: one answer that
         nobody thought of must not end the polling.
         """
+        if limits and limits != self._limits:
+            self._limits, self._count = limits, 0
         try:
             # A reload must not change the size under the walk: whether pages can overlap depends on it.
             return await self._walk(_Asking(client, self.query, client.api.page_size, suspect))
@@ -128,9 +136,9 @@ class Listing(Generic[Record]):
             # Up to the first page that differs the walk asks for what it asked for the last time.
             kept, body = in_hand.popleft() if in_hand else await asking.page(skip, by_skip.get(skip))
             came.append(kept)
-            return await self._read(kept.body if body is None else body)
+            return await self._read(asking.client, kept.body if body is None else body)
 
-        walked = await walk(page)
+        walked = await walk(page, self._limits.trunks_per_property)
         self._count, self._kept, self._steady = asking.count, tuple(came[-walked.pages :]), walked.steady
         return walked.records, walked.anomalies
 
@@ -147,9 +155,14 @@ class Listing(Generic[Record]):
         detail = "".join(char if char.isprintable() else "\ufffd" for char in line[:DETAIL_LENGTH])
         return PollError(error.reason, detail, transient=error.transient, retry_after=error.retry_after)
 
-    async def _read(self, body: bytes) -> Page[Record]:
-        # A huge answer with something odd in it takes seconds, which the other properties should not wait for.
-        return await asyncio.to_thread(self._reader.read, body) if len(body) > LARGE else self._reader.read(body)
+    async def _read(self, client: ApiClient, body: bytes) -> Page[Record]:
+        longest = self._limits.label_bytes
+        if len(body) <= LARGE:
+            return self._reader.read(body, longest)
+        # A huge answer with something odd in it takes seconds, which the other properties should not wait for, and
+        # much memory, for which other such answers should.
+        async with client.reading_large:
+            return await asyncio.to_thread(self._reader.read, body, longest)
 
 
 class _Asking(msgspec.Struct):

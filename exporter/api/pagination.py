@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_WALKS = 3
 MAX_RECORDS = 100_000
+"""Most records of one list."""
 
 
 class Walked(msgspec.Struct, Generic[Record], frozen=True):
@@ -45,16 +46,16 @@ class _MovedError(Exception):
     """The list, or what the server says of it, is not what it was a page before."""
 
 
-async def walk(fetch: Callable[[int], Awaitable[Page[Record]]]) -> Walked[Record]:
+async def walk(fetch: Callable[[int], Awaitable[Page[Record]]], most: int = MAX_RECORDS) -> Walked[Record]:
     """Fetch a whole list; `fetch(skip)` gives the page that begins `skip` records into the list.
 
-    Raises `PollError`: `incomplete` where no walk proved itself complete, `too_large` past `MAX_RECORDS`,
-    and whatever `fetch` raises.
+    Raises `PollError`: `incomplete` where no walk proved itself complete, `too_large` where the list holds more than
+    `most` records or says that it does, and whatever `fetch` raises.
     """
     anomalies: Counter[Anomaly] = Counter()
     why = ""
     for _ in range(MAX_WALKS):
-        this_walk: _Walk[Record] = _Walk(fetch)
+        this_walk: _Walk[Record] = _Walk(fetch, most)
         try:
             await this_walk.run()
         except _MovedError as moved:
@@ -74,6 +75,7 @@ class _Walk(msgspec.Struct, Generic[Record]):
     """One walk: `position` counts records as the server does, `known` holds them by Sid."""
 
     fetch: Callable[[int], Awaitable[Page[Record]]]
+    most: int
     anomalies: Counter[Anomaly] = msgspec.field(default_factory=Counter)
     pages: int = 0
     known: dict[str, Record] = msgspec.field(default_factory=dict)
@@ -116,6 +118,8 @@ class _Walk(msgspec.Struct, Generic[Record]):
             raise _MovedError(f"TotalCount went from {self.total} to {total}")
         self.longest_page = max(self.longest_page, len(page.records))
         self.total = total
+        if self.total is not None:
+            self._bound(self.total)
         return page
 
     def _add(self, records: Sequence[Record]) -> None:
@@ -127,8 +131,11 @@ class _Walk(msgspec.Struct, Generic[Record]):
             # The very same record twice in one answer is the server's slip, and costs nothing to survive.
             self.anomalies[Anomaly.REPEATED_SID] += len(records) - len(page)
         self.known |= page
-        if len(self.known) > MAX_RECORDS:
-            raise PollError(Reason.TOO_LARGE, f"the list holds more than {MAX_RECORDS} records")
+        self._bound(len(self.known))
         if records:
             self.position += len(records)
             self.last_sid = records[-1].sid
+
+    def _bound(self, records: int) -> None:
+        if records > self.most:
+            raise PollError(Reason.TOO_LARGE, f"the list holds {records} records, and at most {self.most} are taken")

@@ -8,6 +8,7 @@ cost the other trunks their metrics.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -20,6 +21,13 @@ Item = TypeVar("Item")
 
 MAX_PAGE = 10_000
 """Most records of one page: ten times what can be asked for."""
+MAX_VALUES = 25 * MAX_PAGE
+"""Most values of one answer: what takes two bytes to send may take seventy to hold."""
+LABEL_BYTES = 1024
+"""Most bytes of one text in UTF-8, where nothing else is configured."""
+_CUT = "…"
+# Those of a pair were one character after the JSON was read.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Page(msgspec.Struct, Generic[Record], frozen=True):
@@ -48,15 +56,44 @@ class Reader(Generic[Record]):
 
     def __init__(self, record: type[Record], list_key: str, envelope: type[_TrunkList | _ProjectList]) -> None:
         self._record = record
+        self._texts = [field.name for field in msgspec.structs.fields(record) if field.type == str | None]
         self._list_key = list_key
         self._decode = msgspec.json.Decoder(list[record] | envelope).decode  # type: ignore[valid-type]  # made at run time
 
-    def read(self, body: bytes) -> Page[Record]:
-        """Turn the body of one answer into a page.
+    def read(self, body: bytes, longest: int = LABEL_BYTES) -> Page[Record]:
+        """Turn the body of one answer into a page, texts of more than `longest` bytes in UTF-8 cut.
 
-        Raises `PollError`: too_large for more than `MAX_PAGE` records, bad_payload for what is not JSON, is neither of
-        the two shapes, or holds a record without a Sid: such a list cannot be known to be whole.
+        Raises `PollError`: too_large for more than `MAX_PAGE` records or `MAX_VALUES` values in all, and for a trunk's
+        Sid that is too long, for what is cut identifies nothing; bad_payload for what is not JSON, is neither of the
+        two shapes, or holds a record without a Sid: such a list cannot be known to be whole.
         """
+        # Every value is the first of its list or object, or has a comma before it.
+        if len(body) > MAX_VALUES and sum(map(body.count, (b"[", b"{", b","))) > MAX_VALUES:
+            raise PollError(Reason.TOO_LARGE, f"the answer may hold more than {MAX_VALUES} values")
+        page = self._read(body)
+        # What stands for invalid bytes is longer than they were.
+        doubtful = Anomaly.INVALID_TEXT in page.anomalies or _may_hold_text_of_more_than(longest, body)
+        return self._cut(page, longest) if doubtful else page
+
+    def _cut(self, page: Page[Record], longest: int) -> Page[Record]:
+        anomalies = list(page.anomalies)
+        return Page(
+            tuple([self._cut_texts(each, longest, anomalies) for each in page.records]), page.total, tuple(anomalies)
+        )
+
+    def _cut_texts(self, record: Record, longest: int, anomalies: list[Anomaly]) -> Record:
+        # A property's Sid has its own check, which costs the other properties nothing.
+        if isinstance(record, Trunk) and len(record.sid.encode()) > longest:
+            raise PollError(Reason.TOO_LARGE, f"a trunk's Sid is longer than {longest} bytes")
+        texts = {name: text for name in self._texts if (text := getattr(record, name)) and len(text.encode()) > longest}
+        if not texts:
+            return record
+        anomalies += [Anomaly.LABEL_TOO_LONG] * len(texts)
+        room = longest - len(_CUT.encode())
+        cut = {name: text.encode()[:room].decode(errors="ignore") + _CUT for name, text in texts.items()}
+        return msgspec.structs.replace(record, **cut)
+
+    def _read(self, body: bytes) -> Page[Record]:
         try:
             answer = self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -95,6 +132,22 @@ class Reader(Generic[Record]):
                     raise PollError(Reason.BAD_PAYLOAD, detail) from None
                 values[field.name] = _instead(field.name, value, anomalies)
         return self._record(**values)
+
+
+def _may_hold_text_of_more_than(longest: int, body: bytes) -> bool:
+    """Tell whether a text of so many bytes may be in JSON: no text is shorter there than in UTF-8.
+
+    A text ends at a quotation mark, so a walk from mark to mark in steps as long as may be costs next to nothing.
+    """
+    # One character is found at once, two are searched for.
+    if b"\\" in body and b'\\"' in body:
+        return len(body) > longest
+    at = 0
+    while len(body) - at > longest:
+        at = body.rfind(b'"', at, at + longest + 1) + 1
+        if not at:
+            return True
+    return False
 
 
 def _bounded(items: list[Item]) -> tuple[Item, ...]:
@@ -143,8 +196,8 @@ def _tidy(value: object, anomalies: list[Anomaly]) -> object:
         return int(value)
     if not isinstance(value, str) or value.isprintable():
         return value
-    clean = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if clean != value:
+    clean, surrogates = _SURROGATE.subn("\ufffd", value)
+    if surrogates:
         anomalies.append(Anomaly.INVALID_TEXT)
     return clean
 
@@ -164,8 +217,9 @@ def error_message(answer: object) -> str | None:
     status = answer.get("ResponseStatus") if isinstance(answer, dict) else None
     if not isinstance(status, dict):
         return None
-    parts = [str(status[key]) for key in ("ErrorCode", "Message") if status.get(key)]
-    return ": ".join(parts) or None
+    values = (status.get("ErrorCode"), status.get("Message"))
+    # Lists in lists can be too deep to be written where they were not too deep to be read.
+    return ": ".join(str(value) for value in values if value and isinstance(value, str | int | float)) or None
 
 
 TRUNKS = Reader(Trunk, "SipTrunks", _TrunkList)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import zlib
 from typing import TYPE_CHECKING, cast
@@ -14,13 +15,22 @@ import msgspec
 from httpx_aiohttp import AiohttpTransport
 
 from exporter import __version__
+from exporter.api.credentials import fingerprint
+from exporter.api.proxy import proxy_for
+from exporter.api.tls import context_for
 from exporter.errors import PollError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exporter.config import Api
+
+log = logging.getLogger(__name__)
+
 MAX_BODY = 4 * 2**20
 """Most bytes of one answer, after decompression: 10,000 trunks fit, and at most 1,000 are asked for."""
+MAX_ERROR = 2**16
+"""Most bytes of the body of an error; of a longer one the status says enough."""
 # Longer than the default interval, so that a property's next poll finds the connection of its last one.
 KEEP_ALIVE = 75.0
 
@@ -35,13 +45,14 @@ _HEADERS = {
 REASON_OF_ERROR: tuple[tuple[tuple[type[Exception], ...], Reason], ...] = (
     ((aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ssl.SSLError), Reason.TLS),
     ((TimeoutError, httpx.TimeoutException), Reason.TIMEOUT),
-    ((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError), Reason.CONNECT),
+    ((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, aiohttp.ClientHttpProxyError), Reason.CONNECT),
     (
         (httpx.RemoteProtocolError, httpx.DecodingError, httpx.InvalidURL, zlib.error, aiohttp.ClientError),
         Reason.BAD_PAYLOAD,
     ),
     ((httpx.HTTPError, OSError), Reason.CONNECT),
 )
+TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
 FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, zlib.error)
 
 
@@ -54,18 +65,31 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Transport:
-    """Sends requests to `base_url` and to no other host; `timeout` is the seconds one request may take."""
+    """Sends requests to the API's `base_url` and to no other host, through a proxy where the environment names one.
 
-    def __init__(self, base_url: str, timeout: float) -> None:
-        self._base_url = base_url.rstrip("/")
-        self._timeout = timeout
+    Raises `OSError` where the files of TLS cannot be used, and `ValueError` where what the environment names is no
+    proxy.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self._base_url = api.base_url.rstrip("/")
+        self._timeout = api.timeout
+        self._seen = self._fingerprints()
+        self._headers = dict(_HEADERS)
+        proxy = proxy_for(self._base_url)
         # What bounds the whole is below.
-        self._extensions = {"timeout": {"connect": timeout / 2}}
+        self._extensions = {"timeout": {"connect": api.timeout / 2}}
         self._in_flight = 0
         self._retired = False
         # To load the certificates that are trusted takes a while; where nothing is encrypted, none is.
         encrypted = self._base_url.startswith("https:")
-        tls = httpx.create_ssl_context() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls = context_for(api) if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if proxy:
+            log.info("requests go through a proxy", extra={"proxy": str(proxy.url)})
+            if not encrypted:
+                self._headers.update(proxy.headers)
+                log.warning("the token travels readable to the proxy: use https", extra={"proxy": str(proxy.url)})
 
         def open_session() -> aiohttp.ClientSession:
             # What bounds the connections is the budget.
@@ -74,7 +98,16 @@ class Transport:
 
         # Without a client around it: cookies, redirects, proxies and merged settings, none of which is wanted here,
         # would cost as much as the request itself.
-        self._http = AiohttpTransport(verify=tls, client=open_session)
+        self._http = AiohttpTransport(verify=tls, proxy=proxy, client=open_session)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a file of TLS has changed since it was last asked."""
+        before, self._seen = self._seen, self._fingerprints()
+        return before != self._seen
+
+    def _fingerprints(self) -> list[object]:
+        return [fingerprint(file) for file in (self.api.ca_file, self.api.cert_file, self.api.key_file)]
 
     async def retire(self) -> None:
         """Close the connections, once the requests in flight have ended."""
@@ -94,7 +127,7 @@ class Transport:
         self._in_flight += 1
         try:
             url = httpx.URL(f"{self._base_url}{path}{'?' * bool(query)}{urlencode(query)}")
-            request = httpx.Request("GET", url, headers={**_HEADERS, **headers}, extensions=self._extensions)
+            request = httpx.Request("GET", url, headers={**self._headers, **headers}, extensions=self._extensions)
             async with asyncio.timeout(self._timeout):
                 return await self._send(request, statuses)
         except FOREIGN_ERRORS as error:
@@ -120,6 +153,10 @@ class Transport:
         reason = next(reason for kinds, reason in REASON_OF_ERROR if isinstance(cause, kinds))
         if reason is Reason.TIMEOUT:
             return PollError(reason, f"no whole answer within {self._timeout:g} s", transient=True)
+        if isinstance(cause, aiohttp.ClientHttpProxyError):
+            # Its text would quote whatever the proxy says.
+            passing = cause.status in TRANSIENT_STATUSES
+            return PollError(reason, f"the proxy answered CONNECT with HTTP {cause.status}", transient=passing)
         detail = str(cause) or type(cause).__name__
         return PollError(reason, detail, transient=reason is Reason.CONNECT)
 
@@ -135,7 +172,7 @@ async def _read_any(response: httpx.Response) -> bytes:
 
 
 async def _read(response: httpx.Response) -> bytes:
-    """Read a body of at most `MAX_BODY` bytes, unpacking gzip without ever holding more than that.
+    """Read a body of at most `MAX_BODY` bytes (`MAX_ERROR` of an error), never holding more while gzip is unpacked.
 
     httpx would unpack each chunk whole, and layer by layer where a server names several encodings.
     """
@@ -144,13 +181,14 @@ async def _read(response: httpx.Response) -> bytes:
         raise PollError(Reason.BAD_PAYLOAD, "the answer has a Content-Encoding that was not asked for")
     inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
     stream = cast("httpx.AsyncByteStream", response.stream)
+    most = MAX_ERROR if response.is_error else MAX_BODY
     body = bytearray()
     received = 0
     async for chunk in stream:
         received += len(chunk)
-        body += inflate.decompress(chunk, MAX_BODY + 1 - len(body)) if inflate else chunk
-        if len(body) > MAX_BODY:
-            raise PollError(Reason.TOO_LARGE, f"the answer is larger than {MAX_BODY} bytes")
+        body += inflate.decompress(chunk, most + 1 - len(body)) if inflate else chunk
+        if len(body) > most:
+            raise PollError(Reason.TOO_LARGE, f"the answer is larger than {most} bytes")
         if inflate and inflate.unused_data:
             raise PollError(Reason.BAD_PAYLOAD, "the compressed answer goes on after its end")
     if inflate and received and not inflate.eof:

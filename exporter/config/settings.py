@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
+import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import yaml
 
+from exporter.api.pagination import MAX_RECORDS
+from exporter.api.payload import LABEL_BYTES
+from exporter.api.proxy import is_loopback, proxy_for
+from exporter.api.tls import show_files, trust_files
 from exporter.config.durations import format_duration, parse_duration
 from exporter.config.nodes import BOOLEAN, REGEX, TEXT, Kind, Report, choice, duration, integer, number
 from exporter.config.schema import Keys, Row, list_of, merged, optional, read, required, section, setting, shown, table
@@ -30,6 +34,9 @@ Detail = Literal["trunk", "property"]
 _DETAILS: tuple[Detail, ...] = ("trunk", "property")
 _TOKEN_KEYS = ("token_file", "token_env", "token")
 _LONGEST_TOKEN = 65_536
+_LONGEST_URL = 2048
+# Without a character that any of those who read it on its way to the socket could take for the end of the host.
+_PLAIN_URL = re.compile(r"(?i:https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[!\"$->A-\[\]-~]*)?")
 # The pure Python dumper takes seconds for 20,000 properties.
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _NOWHERE = Place("", 1, 1)
@@ -56,10 +63,10 @@ def _base_url(text: str, node: yaml.Node, report: Report) -> str | None:
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
-    if not good or not re.fullmatch(r"[!-~]{1,2048}", text) or re.search(r"[@?#\\]", text) or not _sendable(text):
+    if not good or not _PLAIN_URL.fullmatch(text) or len(text) > _LONGEST_URL or not _sendable(text):
         report.fault(node, "expected an http or https URL with a host and without user, query or fragment")
         return None
-    if parts.scheme == "http" and not _is_loopback(parts):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         report.warn(node, "the token travels readable over plain http: use https")
     return text.rstrip("/")
 
@@ -72,17 +79,13 @@ def _sendable(url: str) -> bool:
         return False
 
 
-def _is_loopback(parts: SplitResult) -> bool:
-    host = parts.hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+def _file(text: str, _node: yaml.Node, report: Report) -> Path:
+    return report.directory / text
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """How the API is asked; `timeout` in seconds."""
+    """How the API is asked; `timeout` in seconds, `key_file` None where `cert_file` is."""
 
     base_url: str = setting(TEXT.then(_base_url), "https://api.fonedynamics.com", "where the API is")
     timeout: float = setting(duration(0.1, 600), 10.0, "longest wait for one request, 100ms to 10m")
@@ -90,6 +93,32 @@ class Api:
     max_concurrency: int = setting(integer(1, 1000), 8, "requests in flight, all properties together, 1 to 1000")
     requests_per_second: float = setting(number(0), 10.0, "request budget, all properties together; 0 = no limit")
     max_attempts: int = setting(integer(1, 20), 4, "tries of one request, with back-off between them, 1 to 20")
+    ca_file: Path | None = optional(
+        TEXT.then(_file),
+        "certificates of the authorities to trust, instead of the usual ones; read again when it changes",
+    )
+    cert_file: Path | None = optional(
+        TEXT.then(_file), "certificate that is shown to the API's server, and those it rests on; read again likewise"
+    )
+    key_file: Path | None = optional(
+        TEXT.then(_file), "the certificate's private key, not encrypted; read again likewise"
+    )
+
+
+def _check_api(api: Api | None, keys: Keys, report: Report) -> None:
+    pair = keys.find("cert_file", "key_file")
+    if len(pair) == 1:
+        report.fault(keys.node(pair[0]), "cert_file and key_file go together: add the other")
+    elif api:
+        for key, use, what, wanted in (
+            ("ca_file", trust_files, "ca_file", "PEM certificates"),
+            ("cert_file", show_files, "cert_file or key_file", "a PEM certificate and its key, not encrypted"),
+        ):
+            try:
+                use(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), api)
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
+                report.fault(keys.given[key], f"{what} cannot be used, expected {wanted}: {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +274,18 @@ def _check_account(account: Account | None, keys: Keys, report: Report) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken from the API: what is beyond makes no series."""
+
+    trunks_per_property: int = setting(
+        integer(1, MAX_RECORDS), MAX_RECORDS, f"a property with more fails as `too_large`, 1 to {MAX_RECORDS}"
+    )
+    label_bytes: int = setting(
+        integer(64, 65_536), LABEL_BYTES, "text of more bytes in UTF-8 is cut and ends in `…`, 64 to 65536"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """What is published."""
 
@@ -271,12 +312,21 @@ class Metrics:
 class Config:
     """The whole configuration."""
 
-    api: Api = setting(section(Api), Api(), "how the API is asked")
+    api: Api = setting(section(Api, _check_api), Api(), "how the API is asked")
     poll: Poll = setting(section(Poll, _check_poll), Poll(), "when properties are polled")
     accounts: tuple[Account, ...] = required(
         list_of(section(Account, _check_account), "a list of at least one account", 1), "the accounts to poll"
     )
+    limits: Limits = setting(section(Limits), Limits(), "how much is taken from the API")
     metrics: Metrics = setting(section(Metrics), Metrics(), "what is published")
+
+
+def _check_config(config: Config | None, keys: Keys, report: Report) -> None:
+    if config:
+        try:
+            proxy_for(config.api.base_url)
+        except ValueError as error:
+            report.fault(keys.given.get("api", keys.mapping), str(error))
 
 
 class Loaded(NamedTuple):
@@ -306,7 +356,7 @@ def parse(text: str, file: str, directory: Path) -> Loaded:
     `file` is its name in messages; a relative `token_file` is looked for in `directory`.
     """
     report = Report(file, directory.absolute())
-    return Loaded(read(section(Config), text, report), sorted(report.warnings))
+    return Loaded(read(section(Config, _check_config), text, report), sorted(report.warnings))
 
 
 def render(config: Config) -> str:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from exporter.api.listing import properties_of
+from exporter.config import Limits
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.polling.rhythm import Rhythm
 
@@ -92,7 +93,8 @@ class Discovery:
 
     async def _fetch(self) -> dict[str, str]:
         around = self._around
-        projects, anomalies = await self._listing.fetch(around.client, suspect=self.rhythm.hung)
+        limits = Limits(label_bytes=around.limits.label_bytes)
+        projects, anomalies = await self._listing.fetch(around.client, limits, suspect=self.rhythm.hung)
         projects = self._listing.records() if projects is None else projects
         usable = [project for project in projects if _SID.fullmatch(project.sid)]
         invalid = {Anomaly.INVALID_SID: len(projects) - len(usable)}

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 Runner = PropertyPoller | Discovery
 
-TOKEN_FILES_CHECKED_EVERY = 1.0
-"""Seconds between looks at whether a token file has changed."""
+FILES_CHECKED_EVERY = 1.0
+"""Seconds between looks at whether a file with a token, key or certificate has changed."""
 
 
 class Poller:
@@ -49,7 +49,7 @@ class Poller:
         shard: Shard = WHOLE,
     ) -> None:
         client = ApiClient(config.api, telemetry)
-        self._around = Surroundings(client, snapshot, telemetry, config.poll, clock)
+        self._around = Surroundings(client, snapshot, telemetry, config.poll, config.limits, clock)
         self._config = config
         self.shard = shard
         self.elsewhere = 0
@@ -63,7 +63,7 @@ class Poller:
 
     def start(self) -> None:
         """Begin to poll."""
-        self._watching = asyncio.create_task(self._watch_token_files())
+        self._watching = asyncio.create_task(self._watch_files())
         self._watching.add_done_callback(failed)
         self._warn_of_overload()
         for runner in self._runners():
@@ -96,7 +96,7 @@ class Poller:
             self.properties.clear()
             self.discoveries.clear()
         self._config = config
-        self._around.poll = config.poll
+        self._around.poll, self._around.limits = config.poll, config.limits
         self._settle(credentials)
         for runner in self._runners():
             runner.replan()
@@ -198,9 +198,11 @@ class Poller:
         self._schedule.drop(runner)
         runner.close()
 
-    async def _watch_token_files(self) -> None:
+    async def _watch_files(self) -> None:
         while True:
-            await asyncio.sleep(TOKEN_FILES_CHECKED_EVERY)
+            await asyncio.sleep(FILES_CHECKED_EVERY)
+            if retired := self._around.client.refresh():
+                await retired.retire()
             changed = {sid for sid, credentials in self.credentials.items() if credentials.refresh()}
             for runner in self._runners():
                 if runner.rhythm.rejected and runner.account_sid in changed:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from exporter.api.client import ApiClient
     from exporter.api.credentials import Credentials
-    from exporter.config import Filters, Poll
+    from exporter.config import Filters, Limits, Poll
     from exporter.metrics.snapshot import Snapshot
     from exporter.telemetry import Telemetry
 
@@ -28,12 +28,13 @@ _NO_FAILURES = dict.fromkeys(Reason, 0)
 
 
 class Surroundings(msgspec.Struct):
-    """What all pollers share; `poll` is replaced by a reload, `clock` gives the Unix time."""
+    """What all pollers share; `poll` and `limits` are replaced by a reload, `clock` gives the Unix time."""
 
     client: ApiClient
     snapshot: Snapshot
     telemetry: Telemetry
     poll: Poll
+    limits: Limits
     clock: Callable[[], float]
 
 
@@ -122,7 +123,7 @@ class PropertyPoller:
 
     async def _fetch(self) -> tuple[Trunk, ...] | None:
         around = self._around
-        trunks, anomalies = await self._listing.fetch(around.client, suspect=self.rhythm.hung)
+        trunks, anomalies = await self._listing.fetch(around.client, around.limits, suspect=self.rhythm.hung)
         if anomalies:
             around.telemetry.count_anomalies(anomalies)
         return trunks

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from exporter.api.client import ApiClient
 from exporter.api.listing import DETAIL_LENGTH, Anomalies, Listing, properties_of, trunks_of
-from exporter.config import Api, Filters
+from exporter.api.payload import TRUNKS, Page, Reader
+from exporter.config import Api, Filters, Limits
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.simulator import Simulator, SimulatorOptions
+from exporter.telemetry import Telemetry
 from tests.api.fake_api import ACCOUNT_SID, CREDENTIALS, ENCODED, PATH, TOKEN, FakeApi, answer
+from tests.api.proxy import EMPTY_LIST, Recorder, listening
 
 if TYPE_CHECKING:
     import httpx
@@ -41,9 +47,9 @@ def sids(found: Found[Trunk] | Found[Project]) -> list[str]:
     return [record.sid for record in records]
 
 
-async def walked(listing: Listing[Trunk], client: ApiClient) -> str:
+async def walked(listing: Listing[Trunk], client: ApiClient, limits: Limits | None = None) -> str:
     """Walk once, and give the Sids of the list, with a `=` before it where it was the same as the last time."""
-    records, _ = await listing.fetch(client)
+    records, _ = await listing.fetch(client, limits)
     every = "".join(record.sid for record in listing.records())
     assert records is None or sids((records, Counter())) == list(every)
     return "=" * (records is None) + every
@@ -189,6 +195,25 @@ def test_pages_of_another_size_are_not_taken_for_the_same() -> None:
     assert set(api.codes) == {200}
 
 
+def test_other_limits_hold_for_pages_that_stayed_the_same_too() -> None:
+    listed = [{"SipTrunkSid": "ST1", "Name": "n" * 100}, {"SipTrunkSid": "ST2"}]
+    page = answer(json.dumps({"SipTrunks": listed, "TotalCount": 2}).encode())
+
+    async def walks(client: ApiClient) -> list[object]:
+        listing = trunks()
+        before, _ = await listing.fetch(client)
+        cut, anomalies = await listing.fetch(client, Limits(label_bytes=64))
+        same, again = await listing.fetch(client, Limits(label_bytes=64))
+        with pytest.raises(PollError, match="too_large"):
+            await listing.fetch(client, Limits(trunks_per_property=1))
+        assert before
+        assert cut
+        return [before[0].name, cut[0].name, +anomalies, same, +again]
+
+    once = Counter({Anomaly.LABEL_TOO_LONG: 1})
+    assert FakeApi(page).run(walks) == ["n" * 100, "n" * 61 + "…", once, None, once]
+
+
 def test_what_is_odd_on_an_unchanged_page_is_counted_again() -> None:
     odd = answer(b'{"SipTrunks":[{"SipTrunkSid":"ST1","Type":9}],"TotalCount":1}', 200, {"ETag": '"1"'})
 
@@ -304,19 +329,19 @@ async def test_every_answer_that_is_no_list_fails_the_walk_with_its_reason(fault
     assert caught.value.reason == reason
 
 
-def test_a_walk_that_fails_leaves_the_last_complete_one_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.api.pagination.MAX_RECORDS", 6)
+def test_a_walk_that_fails_leaves_the_last_complete_one_as_it_was() -> None:
+    limits = Limits(trunks_per_property=6)
     api = PagedApi("ABCDE", tagged=True)
 
     async def walks(client: ApiClient) -> list[str]:
         listing = trunks()
-        found = [await walked(listing, client)]
+        found = [await walked(listing, client, limits)]
         for api.trunks in ("ABCDEFGHIJ", "UVWXYZABCD"):
             with pytest.raises(PollError, match="too_large"):
-                await listing.fetch(client)
+                await listing.fetch(client, limits)
             found.append("".join(record.sid for record in listing.records()))
         api.trunks = "ABCDE"
-        return [*found, await walked(listing, client)]
+        return [*found, await walked(listing, client, limits)]
 
     assert api.run(walks, page_size=3) == ["ABCDE", "ABCDE", "ABCDE", "=ABCDE"]
 
@@ -351,3 +376,26 @@ def test_what_has_not_changed_costs_no_request_more_than_before() -> None:
         return counts
 
     assert api.run(walks, page_size=3) == [5, 5, 5, 4]
+
+
+async def test_large_answers_are_read_one_after_another_so_that_their_memory_does_not_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("exporter.api.listing.LARGE", 0)
+    reading, most = 0, 0
+
+    def read(body: bytes, longest: int) -> Page[Trunk]:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        time.sleep(0.01)
+        reading -= 1
+        return TRUNKS.read(body, longest)
+
+    slow = SimpleNamespace(read=read)
+    async with listening(Recorder(EMPTY_LIST).serve) as port:
+        client = ApiClient(Api(f"http://127.0.0.1:{port}", requests_per_second=0), Telemetry(CollectorRegistry()))
+        lists = [Listing(cast("Reader[Trunk]", slow), trunks().query) for _ in range(4)]
+        assert [records for records, _ in await asyncio.gather(*(each.fetch(client) for each in lists))] == [()] * 4
+        await client.aclose()
+    assert most == 1

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exporter.api import pagination
-from exporter.api.pagination import MAX_WALKS, walk
+from exporter.api.pagination import MAX_RECORDS, MAX_WALKS, walk
 from exporter.api.payload import Page
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.model import Trunk
@@ -199,7 +198,7 @@ def test_a_server_that_ignores_results_skip_is_incomplete_after_a_bounded_number
 
 @pytest.mark.parametrize(
     ("sids", "cap", "total"),
-    [("ABCDE", cap, total) for cap in (1, 3, 50) for total in (0, 6, 10**30)]
+    [("ABCDE", cap, total) for cap in (1, 3, 50) for total in (0, 6, MAX_RECORDS)]
     + [("ABCDE", 3, 4), ("ABCDE", 50, 4), ("", 50, 1), ("", 50, 50)],
 )
 def test_a_total_count_that_does_not_fit_is_incomplete(sids: str, cap: int, total: int) -> None:
@@ -234,15 +233,25 @@ def test_what_was_odd_on_each_page_is_counted() -> None:
     assert +asyncio.run(walk(fetch)).anomalies == Counter({Anomaly.WRONG_TYPE: 2})
 
 
-def test_a_list_without_end_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pagination, "MAX_RECORDS", 20)
-
+def test_a_list_without_end_is_too_large() -> None:
     async def fetch(skip: int) -> Page[Trunk]:
         return Page(tuple(trunk(str(n)) for n in range(skip, skip + 5)), None)
 
-    with pytest.raises(PollError) as caught:
-        asyncio.run(walk(fetch))
+    with pytest.raises(PollError, match="the list holds 21 records, and at most 20 are taken") as caught:
+        asyncio.run(walk(fetch, most=20))
     assert caught.value.reason == Reason.TOO_LARGE
+
+
+def test_a_list_may_have_as_many_records_as_are_taken() -> None:
+    served = FakeList("ABCDE", 3, total=lambda length: length)
+    assert [record.sid for record in asyncio.run(walk(served.fetch, most=5)).records] == list("ABCDE")
+
+
+def test_a_list_that_says_that_it_is_too_large_is_not_walked_to_its_end() -> None:
+    served = FakeList("ABCDE", 3, total=lambda length: length)
+    with pytest.raises(PollError) as caught:
+        asyncio.run(walk(served.fetch, most=4))
+    assert (caught.value.reason, served.skips) == (Reason.TOO_LARGE, [0])
 
 
 def test_why_a_page_did_not_come_is_passed_on_as_it_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -175,6 +176,56 @@ def test_text_that_cannot_be_utf_8_is_made_visible(literal: bytes, name: str, an
     assert TRUNKS.read(in_field("Name", literal)) == Page((Trunk(sid="T", name=name),), None, anomalies)
 
 
+TEXT_FIELDS = ("Name", "CustomerReference", "ExternalReference", "DefaultCallerId")
+
+
+@pytest.mark.parametrize("field", TEXT_FIELDS)
+@pytest.mark.parametrize("escaped", [True, False])
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("a" * 64, "a" * 64),
+        ("a" * 65, "a" * 61 + "…"),
+        ("é" * 32, "é" * 32),
+        ("é" * 33, "é" * 30 + "…"),
+        ("a" + "\U0001f600" * 16, "a" + "\U0001f600" * 15 + "…"),
+        ('"' * 65, '"' * 61 + "…"),
+        ('a"\\' * 22, ('a"\\' * 22)[:61] + "…"),
+        ("\n" * 65, "\n" * 61 + "…"),
+        (" " * 63 + '"' + " ", " " * 61 + "…"),
+    ],
+)
+def test_text_longer_than_the_limit_is_cut_between_characters_and_counted(
+    field: str, text: str, cut: str, *, escaped: bool
+) -> None:
+    body = json.dumps([{"SipTrunkSid": "T", field: text}, {"SipTrunkSid": "U"}], ensure_ascii=escaped).encode()
+    page = TRUNKS.read(body, 64)
+    names = {
+        encoded: name for name, encoded in zip(Trunk.__struct_fields__, Trunk.__struct_encode_fields__, strict=True)
+    }
+    assert page.records == (Trunk(sid="T", **{names[field]: cut}), Trunk(sid="U"))  # type: ignore[arg-type]  # any text field
+    assert page.anomalies == (Anomaly.LABEL_TOO_LONG,) * (cut != text)
+
+
+def test_text_that_grows_when_it_is_made_visible_is_cut_all_the_same() -> None:
+    body = in_field("Name", b'"%b"' % (b"\xff" * 64))
+    assert TRUNKS.read(body, 64) == Page(
+        (Trunk(sid="T", name="\ufffd" * 20 + "…"),), None, (Anomaly.INVALID_TEXT, Anomaly.LABEL_TOO_LONG)
+    )
+
+
+@pytest.mark.parametrize("sid", ["x" * 65, "é" * 33, '"' * 65])
+def test_a_trunk_sid_longer_than_the_limit_is_too_large_for_what_is_cut_identifies_nothing(sid: str) -> None:
+    with pytest.raises(PollError, match="Sid is longer than 64 bytes") as caught:
+        TRUNKS.read(encode([{"SipTrunkSid": sid}]), 64)
+    assert caught.value.reason == Reason.TOO_LARGE
+
+
+def test_a_property_sid_longer_than_the_limit_costs_no_other_property() -> None:
+    page = PROJECTS.read(encode([{"PropertySid": "S" * 100, "Name": "n" * 100}, {"PropertySid": "S1"}]), 64)
+    assert [(record.sid, record.name) for record in page.records] == [("S" * 100, "n" * 61 + "…"), ("S1", None)]
+
+
 def test_invalid_text_is_counted_beside_text_that_was_made_visible_before() -> None:
     body = b'[{"SipTrunkSid":"T","Name":"\xff"},{"SipTrunkSid":"U","Name":"\xef\xbf\xbd"}]'
     assert TRUNKS.read(body).anomalies == (Anomaly.INVALID_TEXT,)
@@ -224,6 +275,7 @@ def test_what_cannot_be_a_whole_list_is_a_bad_payload(body: bytes, says: str) ->
         ({"ResponseStatus": {"ErrorCode": "E", "Message": "M"}}, "E: M"),
         ({"ResponseStatus": {"Message": "M"}}, "M"),
         ({"ResponseStatus": {"ErrorCode": 7, "Message": None}}, "7"),
+        ({"ResponseStatus": {"ErrorCode": ["E"], "Message": {"M": 1}}}, None),
         ({"ResponseStatus": {}}, None),
         ({"ResponseStatus": "E"}, None),
         ({}, None),
@@ -233,6 +285,14 @@ def test_what_cannot_be_a_whole_list_is_a_bad_payload(body: bytes, says: str) ->
 )
 def test_an_error_body_is_read_for_what_it_says(answer: object, message: str | None) -> None:
     assert error_message(answer) == message
+
+
+@pytest.mark.parametrize("start", [b"", BOM], ids=["quick", "patient"])
+def test_an_error_that_is_nested_just_not_too_deeply_to_be_read_breaks_nothing(start: bytes) -> None:
+    for depth in range(900, 1000):
+        body = b'{"SipTrunks":[],"ResponseStatus":{"Message":%b%b}}' % (b"[" * depth, b"]" * depth)
+        with suppress(PollError):
+            assert TRUNKS.read(start + body) == Page((), None)
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -266,6 +326,22 @@ def test_any_answer_is_a_page_or_a_bad_payload(body: bytes) -> None:
         else:
             outcome = all(record.sid for record in page.records)
         assert outcome
+
+
+LONG_TEXTS = st.text(st.sampled_from('a"\\\n\0é…\U0001f600'), max_size=120)
+
+
+@settings(deadline=None)
+@given(texts=st.lists(LONG_TEXTS, min_size=1, max_size=4), escaped=st.booleans(), spaces=st.integers(0, 100))
+def test_no_text_is_longer_than_the_limit_and_the_shorter_ones_are_whole(
+    texts: list[str], *, escaped: bool, spaces: int
+) -> None:
+    answer = [{"SipTrunkSid": f"T{number}", "Name": text} for number, text in enumerate(texts)]
+    body = json.dumps(answer, ensure_ascii=escaped, indent=spaces).encode()
+    names = [record.name or "" for record in TRUNKS.read(body, 64).records]
+    assert all(len(name.encode()) <= 64 for name in names)
+    fit = [len(text.encode()) <= 64 for text in texts]
+    assert [name == text for name, text in zip(names, texts, strict=True)] == fit
 
 
 @settings(deadline=None)

@@ -16,6 +16,7 @@ import pytest
 
 from exporter.api import transport
 from exporter.api.transport import Transport
+from exporter.config import Api
 from exporter.errors import PollError, Reason
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.api.fake_api import ACCOUNT_SID, BASE_URL, ENCODED, TOKEN, Chunks, FakeApi, answer
@@ -82,6 +83,12 @@ def test_a_body_without_end_is_left_as_soon_as_it_is_too_large(monkeypatch: pyte
     assert body.taken == 11
 
 
+def test_the_body_of_an_error_is_left_much_sooner_for_its_status_says_enough() -> None:
+    body = Chunks(endless(b"x" * 1024))
+    assert FakeApi(answer(body, 403)).refuse().reason == Reason.FORBIDDEN
+    assert body.taken == transport.MAX_ERROR / 1024 + 1
+
+
 def test_a_body_that_trickles_times_out_as_a_whole() -> None:
     async def trickle(_request: httpx.Request) -> httpx.Response:
         return answer(Chunks(endless(b" "), seconds=3))
@@ -146,7 +153,7 @@ async def listening(
 
 
 async def refused(base_url: str, path: str = "/", seconds: float = 60.0) -> PollError:
-    connections = Transport(base_url, seconds)
+    connections = Transport(Api(base_url=base_url, timeout=seconds))
     try:
         with pytest.raises(PollError) as caught:
             await connections.get(path, {}, {"Authorization": f"Basic {ENCODED}"}, [])
@@ -236,7 +243,7 @@ async def test_one_connection_serves_request_after_request() -> None:
         closed.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        kept = Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 60.0)
+        kept = Transport(Api(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
         assert [(await kept.get("/", {}, {}, [])).body for _ in range(3)] == [b"[]"] * 3
         await kept.retire()
         await asyncio.wait_for(closed.wait(), 30)
@@ -257,7 +264,7 @@ async def test_a_transport_that_is_retired_lets_the_request_in_flight_end_and_cl
         closed.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        old = Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 60.0)
+        old = Transport(Api(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
         answering = asyncio.create_task(old.get("/", {}, {}, []))
         await arrived.wait()
         await old.retire()

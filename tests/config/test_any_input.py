@@ -9,7 +9,19 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import SETTINGS, Account, Api, Config, Discover, Filters, Metrics, Poll, PropertySettings, render
+from exporter.config import (
+    SETTINGS,
+    Account,
+    Api,
+    Config,
+    Discover,
+    Filters,
+    Limits,
+    Metrics,
+    Poll,
+    PropertySettings,
+    render,
+)
 from exporter.errors import ConfigError
 from exporter.metrics.families import FAMILIES, INFO_LABELS
 from exporter.model import PROVISIONING_STATES, TRUNK_TYPES
@@ -67,6 +79,7 @@ CONFIGS = st.builds(
     api=APIS,
     poll=st.builds(Poll, seconds(1000, 86_400_000), seconds(1, 10**12)),
     accounts=accounts(),
+    limits=st.builds(Limits, st.integers(1, 100_000), st.integers(64, 65_536)),
     metrics=st.builds(
         Metrics,
         st.sampled_from(["trunk", "property"]),

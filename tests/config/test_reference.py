@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 import yaml
 
-from exporter.config import SETTINGS, Api, Metrics, Poll, load, parse, render
+from exporter.config import SETTINGS, Api, Limits, Metrics, Poll, load, parse, render
 from exporter.metrics.families import INFO_LABELS
 from tests.config.reading import HERE
 
@@ -22,6 +24,11 @@ EXAMPLE = HERE.parents[1] / "exporter.yaml"
 @pytest.mark.parametrize("uncommented", [False, True], ids=["as shipped", "everything switched on"])
 def test_the_example_loads_and_what_it_switches_on_is_the_default(tmp_path: Path, uncommented: bool) -> None:  # noqa: FBT001 - a parameter of the table
     (tmp_path / "siptrunk_token").write_text("hunter2")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    client = authority.issue_cert("client.example")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    client.private_key_pem.write_to_path(tmp_path / "client.key")
     text = EXAMPLE.read_text("utf-8")
     if uncommented:
         text = (
@@ -30,8 +37,12 @@ def test_the_example_loads_and_what_it_switches_on_is_the_default(tmp_path: Path
             .replace("    token:", "    #")
         )
     config, warnings = parse(text, "exporter.yaml", tmp_path)
-    assert (config.api, config.poll, config.metrics) == (Api(), Poll(), Metrics())
-    assert [warning.place.line for warning in warnings] == ([] if uncommented else [22])
+    files = [config.api.ca_file, config.api.cert_file, config.api.key_file]
+    names = ["ca.pem", "client.pem", "client.key"]
+    assert files == ([tmp_path / name for name in names] if uncommented else [None] * 3)
+    config = replace(config, api=replace(config.api, ca_file=None, cert_file=None, key_file=None))
+    assert (config.api, config.poll, config.limits, config.metrics) == (Api(), Poll(), Limits(), Metrics())
+    assert [warning.place.line for warning in warnings] == ([] if uncommented else [25])
     assert bool(config.accounts[0].properties) is uncommented
 
 
@@ -48,7 +59,9 @@ def test_the_table_and_the_example_name_every_setting() -> None:
     shown = set(leaves(yaml.safe_load(render(load(HERE / "good/full.yaml").config))))
     keys = {row.key for row in SETTINGS}
     groups = {"accounts", "accounts[].discover", "accounts[].properties"}
-    assert keys - groups == shown | {"accounts[].token_file", "accounts[].token"}
+    assert keys - groups == shown | {"accounts[].token_file", "accounts[].token"} | {
+        f"api.{name}_file" for name in ("ca", "cert", "key")
+    }
     assert groups < keys
     assert all(re.search(rf"\b{row.key.split('.')[-1]}:", EXAMPLE.read_text("utf-8")) for row in SETTINGS)
     assert all(row.doc for row in SETTINGS)

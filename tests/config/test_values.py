@@ -14,6 +14,7 @@ from exporter.config import (
     Config,
     Discover,
     Filters,
+    Limits,
     Loaded,
     Metrics,
     Poll,
@@ -46,6 +47,7 @@ def test_what_is_left_out_has_the_documented_default() -> None:
             api=Api("https://api.fonedynamics.com", 10, 50, 8, 10, 4),
             poll=Poll(60, 300),
             accounts=(Account(ACCOUNT, BY_ENV, None, (PropertySettings(PROPERTY, None, Filters(None, None, None)),)),),
+            limits=Limits(100_000, 1024),
             metrics=Metrics("trunk", INFO_LABELS, ()),
         ),
         [],
@@ -66,6 +68,7 @@ def test_what_is_given_is_what_is_read() -> None:
             ),
             Account("A2234567890ABCDEF1234567890ABCDE", BY_ENV, Discover()),
         ),
+        limits=Limits(5000, 64),
         metrics=Metrics("property", ("trunk_type", "name"), ("siptrunk_modified_timestamp_seconds",)),
     )
 
@@ -112,6 +115,16 @@ def test_plain_http_to_this_machine_draws_no_warning(host: str) -> None:
         "https://h:99999",
         "https://h h",
         "https://h\\h",
+        "https://h%2eevil.test",
+        "https://h%40evil.test",
+        "https://h;evil.test",
+        "https://h,evil.test",
+        "https://é.test",
+        "https://h/a@evil.test",
+        "https://h:80:80",
+        "https://h:",
+        "https:///h",
+        "https:h",
     ],
 )
 def test_a_base_url_that_is_not_plainly_a_base_is_refused(url: str) -> None:

@@ -14,6 +14,8 @@ from exporter.errors import PollError, Reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exporter.config import Api
+
 
 LATENCY = 0.1
 
@@ -59,9 +61,9 @@ class FakeApi:
         """Hold trunks with these Sids for the property `sid`."""
         self.trunks[sid] = [{"SipTrunkSid": trunk, **fields} for trunk in trunks]
 
-    def transport(self, base_url: str, timeout: float) -> FakeTransport:
+    def transport(self, settings: Api) -> FakeTransport:
         """Stand in for the class `Transport`."""
-        return FakeTransport(self, base_url, timeout)
+        return FakeTransport(self, settings)
 
     async def answer(self, asked: Asked, timeout: float) -> Response:  # noqa: ASYNC109 - what the client was set to
         """Answer one request."""
@@ -102,10 +104,12 @@ class FakeApi:
 class FakeTransport:
     """Hands requests to the fake API."""
 
-    def __init__(self, api: FakeApi, base_url: str, timeout: float) -> None:
+    outdated = False
+
+    def __init__(self, api: FakeApi, settings: Api) -> None:
         self._api = api
-        self._base_url = base_url
-        self._timeout = timeout
+        self._base_url = settings.base_url
+        self._timeout = settings.timeout
 
     async def retire(self) -> None:
         """Close nothing."""

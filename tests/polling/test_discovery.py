@@ -121,12 +121,38 @@ async def test_a_property_belongs_to_the_account_that_configures_it_whoever_else
 
 @on_fake_clock
 async def test_a_sid_that_does_not_belong_into_a_url_is_left_out_and_counted(api: FakeApi) -> None:
-    api.projects["A1"] = {"S1": "One", "../S2": "Up", "S 3": "Blank", "S4?x": "Query", "é": "Accent"}
+    evil = (
+        "../S2",
+        "S 3",
+        "S4?x",
+        "é",
+        "//evil.test",
+        "@evil.test",
+        "S1@evil.test",
+        "S1:1@evil.test/",
+        "https://evil.test",
+        ".",
+        "..",
+        "S1/../..",
+        "%2e%2e",
+        "S1%2f",
+        "S1\\..",
+        "S1#",
+        "S1;x",
+        "S1\r\nHost: evil.test",
+        "S1\n",
+        "S1\0",
+        "S" * 65,
+        "\u0661",
+        "\uff331",
+    )
+    api.projects["A1"] = {"S1": "One", **dict.fromkeys(evil, "Evil")}
     async with Polled(config(account(discover=EVERY))) as polled:
         await settled()
 
         assert polled.served == {"S1"}
-        assert polled.own("payload_anomalies_total", kind="invalid_sid") == 4
+        assert polled.own("payload_anomalies_total", kind="invalid_sid") == len(evil)
+        assert {asked.whose for asked in api.asked} == {"A1", "S1"}
 
 
 @on_fake_clock

@@ -1,0 +1,66 @@
+"""Whatever the API answers, the daemon survives it in bounded memory, tells the reason, and gets well at once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import httpx
+
+from tests.api.proxy import listening
+from tests.carrier_truth import labels
+from tests.hostile_answers import MEBI, TABLE, UP, HostileServer
+from tests.running import Samples, command, parse
+
+TOKEN = "0f9e8d7c6b5a49382716"
+
+
+def peak_memory(pid: int) -> int:
+    """The most bytes of memory that the process has had."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def outcome(samples: Samples, sid: str) -> set[str]:
+    """How the polls of a property have ended: up, or the reasons of the failures."""
+    failures = {
+        dict(key)["reason"]
+        for key, count in samples["siptrunk_property_poll_failures_total"].items()
+        if count and ("property_sid", sid) in key
+    }
+    return failures | ({UP} if samples["siptrunk_property_up"][labels(property_sid=sid)] else set())
+
+
+async def test_the_daemon_survives_every_hostile_answer_in_bounded_memory_and_tells_its_reason(tmp_path: Path) -> None:
+    server = HostileServer(rounds=2)
+    every = [server.sid(index) for index in range(len(TABLE) + 1)]
+    async with listening(server.serve) as port:
+        path = tmp_path / "exporter.yaml"
+        path.write_text(
+            f"api: {{base_url: 'http://127.0.0.1:{port}', timeout: 3s, max_attempts: 1, requests_per_second: 0,"
+            " page_size: 1000, max_concurrency: 20}\n"
+            "poll: {interval: 1s}\n"
+            "limits: {trunks_per_property: 2000}\n"
+            f"accounts:\n- account_sid: A1\n  token: {TOKEN}\n  properties:\n"
+            + "".join(f"  - sid: {sid}\n" for sid in every)
+        )
+        async with command("--config.file", path, "--web.listen-address=127.0.0.1:0") as exporter:
+            address = (await exporter.logged("listening"))["addresses"]
+            before = peak_memory(exporter.process.pid)
+            async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http, asyncio.timeout(60):
+                await server.round_ended.wait()
+                samples = parse((await http.get("/metrics")).text)
+                server.good = True
+                recovered = samples
+                while set(recovered["siptrunk_property_up"].values()) != {1}:
+                    recovered = parse((await http.get("/metrics")).text)
+                pages = [(await http.get(path)).text for path in ("/", "/config", "/api/v1/status", "/metrics")]
+            grown = peak_memory(exporter.process.pid) - before
+            assert await exporter.stop() == 0
+    odd = {kind.name: outcome(samples, sid) - set(kind.ends.split()) for kind, sid in zip(TABLE, every, strict=False)}
+    assert odd == {kind.name: set() for kind in TABLE}
+    assert outcome(recovered, every[-1]) == {UP}
+    assert grown < 150 * MEBI
+    assert not any(TOKEN in text for text in (*pages, str(exporter.log)))
