@@ -55,6 +55,11 @@ EXPORTER_FAMILIES: tuple[Described, ...] = (
         ("kind",),
     ),
     Described(
+        "siptrunk_exporter_event_loop_delay_seconds_total",
+        "counter",
+        "Seconds by which the event loop was late, looked at twice a second: everything else waits as long.",
+    ),
+    Described(
         "siptrunk_exporter_discovery_up",
         "gauge",
         "Whether the last look-up of the account's properties brought a complete list.",
@@ -107,6 +112,7 @@ class Telemetry:
         self.api_duration: Histogram = self._make(Histogram, "api_request_duration_seconds", buckets=_LATENCY_BUCKETS)
         self.api_retries: Counter = self._make(Counter, "api_retries_total")
         self.anomalies: Counter = self._make(Counter, "payload_anomalies_total")
+        self.loop_delays: Counter = self._make(Counter, "event_loop_delay_seconds_total")
         self.discovery_up: Gauge = self._make(Gauge, "discovery_up")
         self.discovery_last_success: Gauge = self._make(Gauge, "discovery_last_success_timestamp_seconds")
         self.discovery_failing: Gauge = self._make(Gauge, "discovery_failing")
