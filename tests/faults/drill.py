@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import socket
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Drill:
 
     async def well(self) -> None:
         """Wait until all properties are up."""
-        await self.watch.until(lambda: len(self.watch.known) > 0 and self.watch.up(), "up")
+        await self.watch.until(self.watch.up, "up")
 
     async def recovered(self, *sids: str) -> float:
         """Wait for a success of each property that is later than now; give the seconds until the last of them.
@@ -74,23 +74,37 @@ async def drill(
     *,
     host: str = HOST,
     tls: ssl.SSLContext | None = None,
+    shell: str = "",
     environment: Mapping[str, str] | None = None,
     **options: Any,  # noqa: ANN401 - as the simulator has them
 ) -> AsyncIterator[Drill]:
-    """Bring all up; the log must not hold the token, and the process must end well, at the end."""
-    await asyncio.to_thread(folder.mkdir, exist_ok=True)
+    """Bring all up; the log must not hold the token, and the process must end well, at the end.
+
+    `shell` begins the daemon with its standard error somewhere else.
+    """
     world = {"properties": PROPERTIES, "trunks": TRUNKS, "exact": True, "shape": "object", "token": TOKEN, **options}
     async with Simulator(SimulatorOptions(**world)) as simulator:
         generations = Generations(simulator.carrier)
         async with proxying(simulator.port, generations.seen, tls) as proxy:
             base_url = f"http{'s' * bool(tls)}://{host}:{proxy.port}"
-            text = configuration(base_url, simulator.options.account_sid)
-            path = write(folder, simulator, text)
-            words = (f"--config.file={path}", "--web.listen-address=127.0.0.1:0", "--log.level=debug")
-            async with command(*words, **(environment or {})) as exporter:
-                address = (await exporter.logged("listening"))["addresses"]
+            path = write(folder, simulator, configuration(base_url, simulator.options.account_sid))
+            address = f"{HOST}:{free_port() if shell else 0}"
+            words = (f"--config.file={path}", f"--web.listen-address={address}", "--log.level=debug")
+            async with command(*words, **({"shell": shell} if shell else {}), **(environment or {})) as exporter:
+                if not shell:
+                    address = (await exporter.logged("listening"))["addresses"]
                 async with watching(address, generations, INTERVAL, STALE_AFTER) as watch:
+                    watch.excused = True
+                    await watch.until(lambda: watch.scrapes > 0, "reached")
+                    watch.excused = False
                     yield Drill(simulator, proxy, exporter, watch, address)
                 assert exporter.process.returncode is None
                 assert await exporter.stop() == 0
                 assert TOKEN not in str(exporter.log)
+
+
+def free_port() -> int:
+    """A port that is free now, for who must know it before anybody listens."""
+    with socket.create_server((HOST, 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port

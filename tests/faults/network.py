@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter.simulator.faults import FAULTS
 from tests.faults.drill import Drill, drill
@@ -57,9 +57,9 @@ class Case:
     alone: bool = False
     retry_after: str = "1"
 
-    async def play(self, folder: Path, **options: Any) -> float:  # noqa: ANN401 - as the simulator has them
+    async def play(self, folder: Path) -> float:
         """Bring the fault about, wait until data are gone, and end it; give the seconds until all is well again."""
-        async with drill(folder, retry_after=self.retry_after, **options) as it:
+        async with drill(folder, retry_after=self.retry_after) as it:
             try:
                 return await self._play(it)
             except AssertionError as error:
