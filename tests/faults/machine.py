@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from exporter.heartbeat import HELD_UP
@@ -260,7 +260,7 @@ async def killed(folder: Path, times: int = 6) -> float:
     raise AssertionError("never started")
 
 
-Fault = Callable[[Path], Awaitable[float]]
+Fault = Callable[[Path], Coroutine[None, None, float]]
 FAULTS: dict[str, Fault] = {
     "SIGSTOP, SIGCONT": paused,
     "disk full under the log": disk_full,
