@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,9 +26,9 @@ from tests.soak.load import PATHS, Load, loading
 from tests.soak.regression import growth
 
 RESULTS = Path(__file__).with_name("results.json")
-POLLS, LONGEST = {False: 10_000, True: 100}, {False: 420.0, True: 20.0}
+POLLS, LONGEST = {False: 10_000, True: 100}, {False: 480.0, True: 20.0}
 PROPERTIES, TRUNKS, SCRAPERS = {False: 10_000, True: 200}, 5, 200
-LOADED = {False: 60.0, True: 3.0}
+LOADED = {False: 45.0, True: 3.0}
 HOUR = 3_600_000
 MEGABYTE = 1e6
 WARMING_UP = 0.2
@@ -125,9 +126,13 @@ def main() -> int:
             for row in STAGES[stage](Path(folder), quick=options.quick):
                 found.append(row)
                 print(table(HEAD, [row.cells()]).splitlines()[-1], flush=True)
-    if not (options.quick or options.only):
+    if not options.quick:
+        kept = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+        by_stage = {stage: [each for each in kept if each["stage"] == stage] for stage in STAGES}
+        for stage in options.only or STAGES:
+            by_stage[stage] = [asdict(row) for row in found if row.stage == stage]
         on = {key: value for key, value in conditions(quick=False).items() if key in ("date", "cpu", "cores", "python")}
-        results = {"conditions": on, "rows": [asdict(row) for row in found]}
+        results = {"conditions": on, "rows": list(chain.from_iterable(by_stage.values()))}
         RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     return 0
 

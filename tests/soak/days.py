@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-SPEED = 2000.0
-"""Seconds that pass in one: a minute, the default interval, takes 30 ms."""
-STEADY, PASSING, TRUNKS = 3, 2, 20
+SPEED = 3000.0
+"""Seconds that pass in one: a minute, the default interval, takes 20 ms."""
+STEADY, PASSING, TRUNKS = 2, 2, 10
 CHURN = 0.01
 TOKEN = "hunter2-of-the-soak"
 WRONG = "hunter2-is-wrong"
@@ -87,7 +87,7 @@ class Soak:
     async def trouble(self) -> None:
         """One fault after the other, of a property or of all, for ever."""
         while True:
-            await asyncio.sleep(self.chance.uniform(0.3, 1.2))
+            await asyncio.sleep(self.chance.uniform(0.8, 2.5))
             self.run.faults += 1
             kind, lasts = self.chance.random(), self.chance.uniform(0.03, 0.2)
             sid = self.chance.choice(self._simulator.carrier.property_sids)
@@ -119,7 +119,7 @@ class Soak:
                 accept = {"Accept": self.chance.choice(FORMATS), "Accept-Encoding": self.chance.choice(("gzip", ""))}
                 (await http.get(self.chance.choice(("/metrics", "/metrics", "/")), headers=accept)).raise_for_status()
                 self.run.scrapes += 1
-                await asyncio.sleep(self.chance.uniform(0, 0.1))
+                await asyncio.sleep(self.chance.uniform(0.05, 0.3))
 
     async def heal(self) -> None:
         """End whatever fault there is."""
@@ -188,7 +188,7 @@ async def soak(folder: Path, polls: int, longest: float) -> Run:
         reading = asyncio.create_task(it.read())
         async with asyncio.timeout(60):
             await it.polled.wait()
-        tasks = [asyncio.create_task(each) for each in (it.trouble(), it.reload(), it.scrape(), it.scrape())]
+        tasks = [asyncio.create_task(each) for each in (it.trouble(), it.reload(), it.scrape())]
         began = time.monotonic()
         while it.run.least_polls < polls and time.monotonic() - began < longest:
             done, _ = await asyncio.wait((*tasks, reading), timeout=0.2)
