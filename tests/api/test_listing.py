@@ -351,3 +351,16 @@ def test_what_has_not_changed_costs_no_request_more_than_before() -> None:
         return counts
 
     assert api.run(walks, page_size=3) == [5, 5, 5, 4]
+
+
+def test_an_answer_that_does_not_fit_into_memory_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def walk(*_: object) -> None:
+        raise MemoryError
+
+    async def walks(client: ApiClient) -> Reason:
+        monkeypatch.setattr(Listing, "_walk", walk)
+        with pytest.raises(PollError) as caught:
+            await trunks().fetch(client)
+        return caught.value.reason
+
+    assert PagedApi("ABC").run(walks) is Reason.TOO_LARGE
