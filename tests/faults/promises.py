@@ -124,8 +124,7 @@ class Watch:
         shown = {
             name: mine
             for name, values in data_of(samples).items()
-            if name != "siptrunk_property_info"
-            and (mine := {key: value for key, value in values.items() if ("property_sid", sid) in key})
+            if (mine := {key: value for key, value in values.items() if ("property_sid", sid) in key})
         }
         if shown:
             generation = int(next(iter(shown["siptrunk_channel_limit"].values())))
@@ -149,6 +148,8 @@ class Watch:
         expected = known.up if not new else 1 if not new_failures else 0 if new_failures == new else up
         assert up == expected, f"{sid}: up is {up} after {new} more polls, of which {new_failures} failed"
         assert of(samples, "siptrunk_property_stale", sid) == bool(shown and not up)
+        failing = [key for key in samples.get("siptrunk_property_failing", {}) if ("property_sid", sid) in key]
+        assert len(failing) == (not up), f"{sid}: up is {up}, and it is failing for {failing}"
         known.polls, known.failures, known.up = polls, failed, up
         self._check_times(sid, known, samples, came)
         self._check_age(sid, known, sent, came, shown=bool(shown))
