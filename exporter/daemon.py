@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from exporter import __version__
 from exporter.config import Config, Loaded, render
 from exporter.errors import ConfigError
+from exporter.heartbeat import Heartbeat
 from exporter.metrics.exposition import Renderer
 from exporter.metrics.scrape import Scraper
 from exporter.metrics.snapshot import Snapshot
@@ -77,6 +78,8 @@ class Daemon:
         self.telemetry.loaded(clock(), self.config.poll.interval)
         self.telemetry.limited(asdict(self.config.limits))
         self._notifier = Notifier(os.environ, self._status)
+        self._heartbeat = Heartbeat(self.telemetry.loop_delays)
+        self._tasks: list[asyncio.Task[None]] = []
 
     def endpoints(self, serving: Serving) -> Endpoints:
         """Give what answers over HTTP."""
@@ -87,6 +90,7 @@ class Daemon:
             poller=self.poller,
             clock=self._clock,
             config=lambda: render(self.config),
+            trouble=self._trouble,
             reload=self.reload if serving.lifecycle else None,
         )
 
@@ -126,8 +130,11 @@ class Daemon:
             self.endpoints(serving).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
         )
         await runner.setup()
-        refreshing = asyncio.create_task(self.snapshot.keep_fresh())
-        refreshing.add_done_callback(failed)
+        self._tasks = [
+            asyncio.create_task(each) for each in (self.snapshot.keep_fresh(), self._heartbeat.keep_beating())
+        ]
+        for task in self._tasks:
+            task.add_done_callback(failed)
         try:
             for address in serving.addresses:
                 await web.TCPSite(runner, address.host or None, address.port).start()
@@ -140,9 +147,16 @@ class Daemon:
             async with self._notifier.serving():
                 await stop.wait()
         finally:
-            refreshing.cancel()
+            for task in self._tasks:
+                task.cancel()
             await self.poller.stop()
             await runner.cleanup()
+
+    def _trouble(self) -> str | None:
+        """Give what only a restart would mend, or what was of late; None where all is well."""
+        if any(task.done() for task in self._tasks):
+            return "a task that must not end has ended; the log says why"
+        return self._heartbeat.trouble or self.poller.trouble
 
     def _status(self) -> str:
         up = [poller.health.up for poller in self.poller.properties.values()]

@@ -72,6 +72,11 @@ EXPORTER_FAMILIES: tuple[Described, ...] = (
         ("limit",),
     ),
     Described(
+        "siptrunk_exporter_event_loop_delay_seconds_total",
+        "counter",
+        "Seconds by which the event loop was late, looked at twice a second: everything else waits as long.",
+    ),
+    Described(
         "siptrunk_exporter_discovery_up",
         "gauge",
         "Whether the last look-up of the account's properties brought a complete list.",
@@ -127,6 +132,7 @@ class Telemetry:
         self.api_retries: Counter = self._make(Counter, "api_retries_total")
         self.anomalies: Counter = self._make(Counter, "payload_anomalies_total")
         self.limit: Gauge = self._make(Gauge, "limit")
+        self.loop_delays: Counter = self._make(Counter, "event_loop_delay_seconds_total")
         self.discovery_up: Gauge = self._make(Gauge, "discovery_up")
         self.discovery_last_success: Gauge = self._make(Gauge, "discovery_last_success_timestamp_seconds")
         self.discovery_failing: Gauge = self._make(Gauge, "discovery_failing")
