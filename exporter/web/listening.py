@@ -114,12 +114,14 @@ class Listener:
         if new is old:
             return
         self._tls = new
-        # With another certificate of ours, an answer under way may go on; who should not have come in gets none.
+        # With another certificate of ours, what is under way may go on; who should not have come in gets no answer.
         strict = not old or not new or new.client_auth_type != "NoClientCert"
         for connection in list(self.connections):
             if strict:
                 connection.cut()
-            else:
+            elif connection in self.idle:
+                connection.force_close()
+            elif connection not in self.new:
                 connection.close()
 
     async def _shake_hands(self, connection: Connection, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
