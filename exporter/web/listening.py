@@ -88,7 +88,7 @@ class Listener:
             except OSError as error:
                 # A client that has gone already is no reason to wait.
                 if error.errno in _EXHAUSTED:
-                    self._make_room()
+                    self._make_room(self.idle)
                     self._complain(f"no connection can be accepted: {error.strerror}")
                     await asyncio.sleep(LOOK_EVERY)
             else:
@@ -99,7 +99,7 @@ class Listener:
     def _take(self, accepted: socket.socket) -> None:
         self._keep_to_terms()
         context = self._tls.context if self._tls else None
-        if len(self.connections) >= self._most and not self._make_room():
+        if len(self.connections) >= self._most and not self._make_room(self.new, self.idle):
             self._complain(f"connections are refused: {self._most} wait for their answer")
             _refuse(accepted, plain=context is None)
             return
@@ -143,9 +143,9 @@ class Listener:
         self.new.pop(connection, None)
         self.idle.pop(connection, None)
 
-    def _make_room(self) -> bool:
-        """End the connection that has waited longest for a request, if any does."""
-        for waiting in (self.new, self.idle):
+    def _make_room(self, *kinds: dict[Connection, None]) -> bool:
+        """End the connection that has waited longest for a request, of the first kind that has any."""
+        for waiting in kinds:
             for connection in waiting:
                 self.forget(connection)
                 connection.cut()

@@ -62,6 +62,7 @@ class Users:
         if checking is None:
             if len(self._waiting) >= WAITING or self._each[address] >= WAITING_EACH:
                 raise BusyError
+            self._each[address] += 1
             checking = asyncio.create_task(self._check(known, address, password, expected, is_user=is_user))
             self._waiting[known] = checking
         # Others may wait for the same; who hangs up does not end it for them.
@@ -70,7 +71,6 @@ class Users:
     async def _check(
         self, known: bytes, address: str | None, password: bytes, expected: bytes, *, is_user: bool
     ) -> bool:
-        self._each[address] += 1
         try:
             same = await asyncio.get_running_loop().run_in_executor(self._thread, _same, password, expected)
         finally:
