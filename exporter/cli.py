@@ -68,7 +68,7 @@ WEB_CONFIG_FLAG = Flag(
     "--web.config.file",
     "TLS, client certificates, basic authentication, headers and rate limit, in the exporter toolkit's format",
     None,
-    {"metavar": "FILE", "dest": "web_config", "type": Path},
+    {"metavar": "FILE", "dest": "web_config", "type": lambda text: Path(text) if text else None},
 )
 WEB_FLAGS = (
     Flag(

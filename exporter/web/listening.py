@@ -35,7 +35,7 @@ LINGER_SECONDS = 1.0
 """Seconds for which a body that nobody reads is taken, so that its sender reads the answer."""
 LOOK_EVERY = 1.0
 QUIET_SECONDS = 60.0
-"""Seconds for which it is not said again that connections were refused."""
+"""Seconds for which the same is not said again of connections that were refused."""
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -52,7 +52,7 @@ class Listener:
         self._tasks: set[Task[None]] = set()
         self._tls = guard.tls()
         self._sockets: list[socket.socket] = []
-        self._quiet_until = 0.0
+        self._quiet_until: dict[str, float] = {}
         self.connections: set[Connection] = set()
         # In the order in which they are ended to make room: those that have had no answer yet come first.
         self.new: dict[Connection, None] = {}
@@ -89,7 +89,7 @@ class Listener:
                 # A client that has gone already is no reason to wait.
                 if error.errno in _EXHAUSTED:
                     self._make_room(self.idle)
-                    self._complain(f"no connection can be accepted: {error.strerror}")
+                    self.complain(f"no connection can be accepted: {error.strerror}")
                     await asyncio.sleep(LOOK_EVERY)
             else:
                 self._take(accepted)
@@ -100,7 +100,7 @@ class Listener:
         self._keep_to_terms()
         context = self._tls.context if self._tls else None
         if len(self.connections) >= self._most and not self._make_room(self.new, self.idle):
-            self._complain(f"connections are refused: {self._most} wait for their answer")
+            self.complain(f"connections are refused: {self._most} wait for their answer")
             _refuse(accepted, plain=context is None)
             return
         connection = Connection(self, self._server, self._guard)
@@ -152,10 +152,11 @@ class Listener:
                 return True
         return False
 
-    def _complain(self, message: str) -> None:
+    def complain(self, message: str) -> None:
+        """Log something that a client can bring about as often as it likes, one of a few messages, now and then."""
         now = asyncio.get_running_loop().time()
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET_SECONDS
+        if now >= self._quiet_until.get(message, 0):
+            self._quiet_until[message] = now + QUIET_SECONDS
             log.warning("%s", message)
 
     async def _look(self) -> None:
@@ -205,6 +206,7 @@ class Connection(web.RequestHandler):
         self.until = self._loop.time() + HEAD_SECONDS
         super().connection_made(transport)
         if not self._guard.knows(transport.get_extra_info("peercert")):
+            self._listener.complain("a client is refused: its certificate has none of client_allowed_sans")
             self.cut()
 
     def data_received(self, data: bytes) -> None:

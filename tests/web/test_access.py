@@ -102,7 +102,9 @@ async def test_a_client_needs_one_of_the_allowed_names(tmp_path: Path, authority
     }
     async with reached(tmp_path, text) as it:
         found = {names: await it.status("/-/healthy", *identity(authority.issue("client", *names))) for names in cases}
+        refused = await it.exporter.logged("a client is refused: its certificate has none of client_allowed_sans")
     assert found == cases
+    assert refused["level"] == "warning"
 
 
 STRANGERS = (
