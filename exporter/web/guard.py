@@ -7,7 +7,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import hdrs, web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,9 +35,6 @@ class Guard:
 
     async def refusal(self, request: web.BaseRequest) -> web.Response | None:
         """Give the answer to a request that is not let in, None where it is."""
-        # RFC 9112, section 3.2: of two hosts it would be open which is meant.
-        if request.version >= HttpVersion11 and len(request.headers.getall(hdrs.HOST, [])) != 1:
-            return closing(_refuse(400, "expected one Host header"))
         length = request.content_length
         if request.body_exists and (length is None or length > LARGEST_BODY):
             return closing(_refuse(413, "no endpoint takes a body"))
