@@ -19,7 +19,7 @@ import yaml
 from exporter.config.nodes import BOOLEAN, NULL, TEXT, Kind, Report, choice, integer, scalar
 from exporter.config.schema import Keys, list_of, mapping_of, optional, read, section, setting, shown
 from exporter.config.settings import Secret, contents
-from exporter.errors import Fault, Place
+from exporter.errors import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -214,7 +214,7 @@ def _set_curve(context: ssl.SSLContext, tls: Tls, keys: Keys, report: Report) ->
 def _refusals(keys: Keys, names: tuple[str, ...], report: Report) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         # OpenSSL's own words begin in capitals, and often there are none.
         reason = re.match("[A-Z_]*", getattr(error, "reason", None) or "")
         found = keys.find(*names)
@@ -310,8 +310,8 @@ def _check_users(users: Mapping[str, Secret], node: yaml.Node, report: Report) -
     if not users:
         report.warn(node, "there are no users: everybody is let in")
     for name in users:
-        if ":" in name:
-            report.fault(node, f"user {name!r} cannot log in: no user's name has a colon")
+        if ":" in name or not name.isprintable():
+            report.fault(node, f"user {name!r} cannot log in: no user's name has a colon or a control character")
     return users
 
 
@@ -363,8 +363,15 @@ def load_web(path: Path) -> LoadedWeb:
 
     Beside what the toolkit refuses, it refuses what would protect nobody unnoticed. An empty file is good.
     """
-    text = contents(path)
-    report = Report(str(path), path.parent.absolute())
+    return parse_web(contents(path), str(path), path.parent)
+
+
+def parse_web(text: str, file: str, directory: Path) -> LoadedWeb:
+    """Give the web configuration in `text`; raise ConfigError with every fault found.
+
+    `file` is its name in messages; relative paths in it begin in `directory`.
+    """
+    report = Report(file, directory.absolute())
     if not re.sub("(?m)^[ \\t]*#.*", "", text).strip():
-        return LoadedWeb(WebConfig(), [Fault(Place(str(path), 1, 1), "the file is empty: everybody is let in")])
+        return LoadedWeb(WebConfig(), [Fault(report.at(None), "the file is empty: everybody is let in")])
     return LoadedWeb(read(section(WebConfig), text, report), sorted(report.warnings))

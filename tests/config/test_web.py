@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from exporter.config.web import CIPHER_SUITES, load_web
+from exporter.config.web import CIPHER_SUITES, load_web, parse_web
 from exporter.errors import ConfigError
 from tests.web.authority import Authority
 
@@ -166,7 +169,9 @@ BAD = {
         "1:26: expected a bcrypt hash of cost 4 to 18, not 19: 10 is usual"
     ],
     f"basic_auth_users: {{john: {HASH}, john: {HASH}}}": ["1:88: duplicate key 'john': first given at web.yml:1:20"],
-    f"basic_auth_users: {{'jo:hn': {HASH}}}": ["1:19: user 'jo:hn' cannot log in: no user's name has a colon"],
+    f"basic_auth_users: {{'jo:hn': {HASH}}}": [
+        "1:19: user 'jo:hn' cannot log in: no user's name has a colon or a control character"
+    ],
     "basic_auth_users: [john]": ["1:19: expected a mapping of names of users, not a list"],
     "rate_limit: {interval: soon, burst: -1}": [
         "1:24: expected a duration like 1s or 100ms, not 'soon'",
@@ -265,3 +270,72 @@ def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.Monkey
 def test_a_file_that_is_not_there_is_a_fault(folder: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape("none.yml:1:1: cannot be read: No such file")):
         load_web(folder / "none.yml")
+
+
+KEYS = st.sampled_from(
+    [
+        "tls_server_config",
+        "cert",
+        "key",
+        "client_ca",
+        "cert_file",
+        "key_file",
+        "client_ca_file",
+        "client_auth_type",
+        "client_allowed_sans",
+        "min_version",
+        "max_version",
+        "cipher_suites",
+        "prefer_server_cipher_suites",
+        "curve_preferences",
+        "http_server_config",
+        "http2",
+        "headers",
+        "X-Frame-Options",
+        "Content-Security-Policy",
+        "basic_auth_users",
+        "rate_limit",
+        "interval",
+        "burst",
+    ]
+)
+VALUES = st.sampled_from(
+    [HASH, "server.crt", "server.key", "ca.pem", "/dev/null", "TLS12", "TLS13", "X25519", "deny", "nosniff", "1s", 0]
+)
+STRUCTURES = st.recursive(
+    VALUES | st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS | st.text(), inner),
+    max_leaves=30,
+)
+
+
+@given(st.text() | st.text("{}[]-:,!&*?|>'\"%@# \n\tab") | STRUCTURES.map(yaml.safe_dump))
+def test_what_is_written_raises_nothing_but_config_error_and_lets_a_user_in_alone(folder: Path, text: str) -> None:
+    try:
+        config = parse_web(text, "web.yml", folder).config
+    except ConfigError:
+        return
+    assert not config.hashes or config.protections["basic_auth_users"]
+
+
+@given(st.dictionaries(KEYS, VALUES | st.lists(VALUES, max_size=3) | st.text()))
+def test_any_tls_settings_make_a_context_or_a_fault(folder: Path, settings: dict[str, object]) -> None:
+    text = yaml.safe_dump({"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key"} | settings})
+    try:
+        assert parse_web(text, "web.yml", folder).config.tls_server_config.context
+    except ConfigError as error:
+        assert error.faults  # noqa: PT017 - either is right
+
+
+SECRET = "hunter2"
+HEAD, TAIL = "tls_server_config:\n  cert_file: server.crt\n  key: ", "\nbasic_auth_users:\n  alice: hunter2\n"
+
+
+@given(st.integers(0, len(HEAD)), st.integers(0, len(TAIL)), st.text(":#&*!|>'\"{}[],?-% \n\t@x", max_size=3))
+def test_no_slip_of_the_pen_makes_a_message_quote_a_secret(folder: Path, before: int, after: int, slip: str) -> None:
+    for head, tail in ((HEAD[:before] + slip + HEAD[before:], TAIL), (HEAD, TAIL[:after] + slip + TAIL[after:])):
+        try:
+            told = [*parse_web(f"{head}{SECRET}{tail}", "web.yml", folder).warnings]
+        except ConfigError as error:
+            told = error.faults
+        assert SECRET not in str(told)
