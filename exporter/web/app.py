@@ -56,7 +56,6 @@ class Endpoints(msgspec.Struct, frozen=True):
                 web.post("/-/reload", self._reload),
             ]
         )
-        app.on_response_prepare.append(_harden)
         return app
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
@@ -111,8 +110,3 @@ class Endpoints(msgspec.Struct, frozen=True):
         except (ConfigError, OSError) as error:
             return web.Response(status=500, text=f"the old configuration stays, for the new one is bad:\n{error}\n")
         return web.Response(text="reloaded\n")
-
-
-async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Server"] = "siptrunk-exporter"

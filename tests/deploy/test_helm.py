@@ -247,6 +247,8 @@ def test_all_that_names_a_port_names_the_exporter_s(case: str) -> None:
 
 def test_prometheus_knows_the_job_by_the_name_that_the_rules_look_for() -> None:
     (endpoint,) = only("ServiceMonitor", "everything")["spec"]["endpoints"]
+    assert (endpoint["scheme"], endpoint["tlsConfig"]["serverName"]) == ("https", "siptrunk-exporter")
+    assert endpoint["basicAuth"]["username"] == {"name": "scraper", "key": "username"}
     assert endpoint["relabelings"] == [
         {"targetLabel": "job", "replacement": "siptrunk"},
         {"targetLabel": "cluster", "replacement": "blue"},

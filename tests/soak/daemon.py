@@ -88,7 +88,7 @@ def main() -> None:
     path, speed, began = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     # What is looked at each second is so ten times in a real one: thousands of times would leave no time to poll.
     snapshot.REFRESH_EVERY *= speed / 10
-    poller.TOKEN_FILES_CHECKED_EVERY *= speed / 10
+    poller.FILES_CHECKED_EVERY *= speed / 10
     heartbeat.EVERY *= speed / 10
     heartbeat.HELD_UP *= speed
     log.configure("info", "json")
