@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs bench constraints clean
+.PHONY: demo test lint docs bench dist audit constraints clean
 
 demo: .venv/runs
 	$(BIN)/siptrunk-exporter demo
@@ -31,12 +31,20 @@ bench: .venv/tests
 	sh .ci/programs.sh nginx prometheus prometheus-node-exporter
 	$(BIN)/python -m tests.benchmarks
 
+# What is released: sdist, wheel, bill of materials and checksums, the same bytes from the same commit.
+dist: .venv/tests
+	sh .ci/dist.sh $(BIN)
+
+# Asks which pinned packages have known vulnerabilities.
+audit: .venv/tests
+	$(BIN)/python .ci/audit.py $(BIN)/pip-audit
+
 # Takes the newest versions that pyproject.toml allows.
 constraints:
 	rm -rf .cache/newest
 	$(PYTHON) -m venv .cache/newest
-	PIP_CONSTRAINT= .cache/newest/bin/pip install --quiet --upgrade setuptools -e '.[dev]'
-	.cache/newest/bin/pip freeze --all --exclude-editable --exclude pip > constraints.txt
+	PIP_CONSTRAINT= .cache/newest/bin/pip install --quiet -e '.[dev]'
+	.cache/newest/bin/pip freeze --exclude-editable > constraints.txt
 
 clean:
 	rm -rf .venv .cache build dist *.egg-info .coverage*
