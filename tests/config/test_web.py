@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import bcrypt
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config.web import CIPHER_SUITES, load_web, parse_web
@@ -309,6 +309,7 @@ STRUCTURES = st.recursive(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text() | st.text("{}[]-:,!&*?|>'\"%@# \n\tab") | STRUCTURES.map(yaml.safe_dump))
 def test_what_is_written_raises_nothing_but_config_error_and_lets_a_user_in_alone(folder: Path, text: str) -> None:
     try:
@@ -318,9 +319,10 @@ def test_what_is_written_raises_nothing_but_config_error_and_lets_a_user_in_alon
     assert not config.hashes or config.protections["basic_auth_users"]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(KEYS, VALUES | st.lists(VALUES, max_size=3) | st.text()))
-def test_any_tls_settings_make_a_context_or_a_fault(folder: Path, settings: dict[str, object]) -> None:
-    text = yaml.safe_dump({"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key"} | settings})
+def test_any_tls_settings_make_a_context_or_a_fault(folder: Path, tls: dict[str, object]) -> None:
+    text = yaml.safe_dump({"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key"} | tls})
     try:
         assert parse_web(text, "web.yml", folder).config.tls_server_config.context
     except ConfigError as error:
@@ -331,6 +333,7 @@ SECRET = "hunter2"
 HEAD, TAIL = "tls_server_config:\n  cert_file: server.crt\n  key: ", "\nbasic_auth_users:\n  alice: hunter2\n"
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, len(HEAD)), st.integers(0, len(TAIL)), st.text(":#&*!|>'\"{}[],?-% \n\t@x", max_size=3))
 def test_no_slip_of_the_pen_makes_a_message_quote_a_secret(folder: Path, before: int, after: int, slip: str) -> None:
     for head, tail in ((HEAD[:before] + slip + HEAD[before:], TAIL), (HEAD, TAIL[:after] + slip + TAIL[after:])):
