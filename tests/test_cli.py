@@ -190,7 +190,7 @@ async def test_check_accepts_the_example_and_warns_of_its_token() -> None:
     status, output, _ = await finished("check", "--config.file=exporter.yaml")
     warning, verdict = output.splitlines()
     assert status == 0
-    assert warning.startswith("exporter.yaml:22:12: warning: everybody who may read this file may read the token")
+    assert warning.startswith("exporter.yaml:25:12: warning: everybody who may read this file may read the token")
     assert verdict.startswith("exporter.yaml: good")
 
 
