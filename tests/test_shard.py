@@ -9,7 +9,7 @@ import subprocess
 from string import ascii_uppercase, digits
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.shard import Shard, parse
@@ -23,6 +23,7 @@ def owner(sid: str, shards: int) -> int:
     return ordinal
 
 
+@settings(deadline=None)
 @given(sid=SIDS, shards=st.integers(1, 40))
 def test_each_property_is_one_shards_and_a_shard_more_takes_what_it_wins_and_moves_no_other(
     sid: str, shards: int

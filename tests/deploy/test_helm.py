@@ -361,6 +361,7 @@ ELSEWHERE = {
     *("config", "image.repository", "image.tag", "image.digest", "fullnameOverride", "serviceAccount.create"),
     *(f"{name}.enabled" for name in ("serviceMonitor", "prometheusRule", "dashboards", "networkPolicy")),
     "podDisruptionBudget.enabled",
+    "shards",
 }
 
 
