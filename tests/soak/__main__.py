@@ -32,7 +32,7 @@ LOADED = {False: 45.0, True: 3.0}
 HOUR = 3_600_000
 MEGABYTE = 1e6
 WARMING_UP = 0.3
-"""The share of a run that is left out: caches fill (of 4,096 numbers' texts, as one), and the allocator takes its own."""
+"""The share of a run that is left out: caches fill, that of 4,096 numbers' texts among them."""
 
 
 def faults(folder: Path, *, quick: bool) -> Iterator[Row]:
