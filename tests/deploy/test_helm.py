@@ -247,8 +247,6 @@ def test_all_that_names_a_port_names_the_exporter_s(case: str) -> None:
 
 def test_prometheus_knows_the_job_by_the_name_that_the_rules_look_for() -> None:
     (endpoint,) = only("ServiceMonitor", "everything")["spec"]["endpoints"]
-    assert (endpoint["scheme"], endpoint["tlsConfig"]["serverName"]) == ("https", "siptrunk-exporter")
-    assert endpoint["basicAuth"]["username"] == {"name": "scraper", "key": "username"}
     assert endpoint["relabelings"] == [
         {"targetLabel": "job", "replacement": "siptrunk"},
         {"targetLabel": "cluster", "replacement": "blue"},
@@ -335,6 +333,7 @@ PLACES = (
     ("serviceMonitor.interval", "ServiceMonitor spec endpoints 0 interval"),
     ("serviceMonitor.scrapeTimeout", "ServiceMonitor spec endpoints 0 scrapeTimeout"),
     ("serviceMonitor.relabelings", "ServiceMonitor spec endpoints 0 relabelings"),
+    ("serviceMonitor.endpoint", "ServiceMonitor spec endpoints 0"),
     ("serviceMonitor.metricRelabelings", "ServiceMonitor spec endpoints 0 metricRelabelings"),
     ("prometheusRule.labels", "PrometheusRule metadata labels"),
     ("prometheusRule.additionalGroups", "PrometheusRule spec groups"),

@@ -78,4 +78,5 @@ async def test_a_flood_of_wrong_passwords_keeps_nobody_out_who_is_known(tmp_path
             refused = [(await each).status_code for each in flood[:50]]
             assert (await http.get(url, auth=("alice", "hunter2"))).status_code == 200
             refused += [(await each).status_code for each in flood[50:]]
-    assert set(refused) == {401, 503}
+    assert 401 in refused
+    assert set(refused) <= {401, 503}
