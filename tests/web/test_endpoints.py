@@ -53,7 +53,7 @@ async def test_healthy_is_503_where_a_task_has_ended_that_must_not(
         monkeypatch.setattr("exporter.metrics.snapshot.Snapshot.refresh", broken)
         await ended.wait()
         answer = await exporter.http.get("/-/healthy")
-    assert [record.levelname for record in caplog.records if record.levelname != "INFO"] == ["CRITICAL"]
+    assert "CRITICAL" in [record.levelname for record in caplog.records]
     assert (answer.status_code, answer.text) == (503, "a task that must not end has ended; the log says why\n")
 
 
