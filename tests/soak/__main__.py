@@ -26,7 +26,7 @@ from tests.soak.load import PATHS, Load, loading
 from tests.soak.regression import growth
 
 RESULTS = Path(__file__).with_name("results.json")
-POLLS, LONGEST = {False: 10_000, True: 100}, {False: 570.0, True: 20.0}
+POLLS, LONGEST = {False: 10_000, True: 100}, {False: 420.0, True: 20.0}
 PROPERTIES, TRUNKS, SCRAPERS = {False: 10_000, True: 200}, 5, 200
 LOADED = {False: 45.0, True: 3.0}
 HOUR = 3_600_000
@@ -76,6 +76,8 @@ def load(folder: Path, *, quick: bool) -> Iterator[Row]:
         bench = Bench(folder, scrapers, quick, PROPERTIES[quick])
         with carrier(bench, trunks=TRUNKS) as api, exporter(bench, api, "1m") as subject:
             subject.until("/-/ready", 120, 0.1)
+            # What 200 answers under way take, the allocator keeps; it must not take more the second time.
+            bench.ask(loading, subject.port, SCRAPERS, ("/metrics",), LOADED[quick] / 2)
             before = held(subject)
             paced = bench.ask(loading, subject.port, SCRAPERS, PATHS, LOADED[quick], 1000.0)
             yield from answered("small requests, 1,000 a second asked for", paced, 1000 * 0.98)
@@ -94,10 +96,17 @@ def load(folder: Path, *, quick: bool) -> Iterator[Row]:
             time.sleep(2)
             for name, then, now in zip(("files", "threads", "memory"), before, held(subject), strict=True):
                 scale, unit, goal = (
-                    (MEGABYTE, "MB", 50.0) if name == "memory" else (1, "", {"files": 2, "threads": 8}[name])
+                    (MEGABYTE, "MB", 20.0) if name == "memory" else (1, "", {"files": 2, "threads": 8}[name])
                 )
                 detail = f"{then / scale:.3g} before, {now / scale:.3g} after"
-                yield Row("load", f"more {name} after it", (now - then) / scale, goal, unit, detail=detail)
+                yield Row(
+                    "load",
+                    f"more {name} after it than after the first such load",
+                    (now - then) / scale,
+                    goal,
+                    unit,
+                    detail=detail,
+                )
 
 
 def held(process: Process) -> tuple[int, int, int]:

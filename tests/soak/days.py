@@ -114,7 +114,9 @@ class Soak:
 
     async def scrape(self) -> None:
         """Scrape in one format or another, for ever."""
-        async with httpx.AsyncClient(base_url=f"http://{self.address}", trust_env=False) as http:
+        # A connection that is kept is idle for a minute as soon as it is for a moment, and then the daemon may close it.
+        single = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(base_url=f"http://{self.address}", trust_env=False, limits=single) as http:
             while True:
                 accept = {"Accept": self.chance.choice(FORMATS), "Accept-Encoding": self.chance.choice(("gzip", ""))}
                 (await http.get(self.chance.choice(("/metrics", "/metrics", "/")), headers=accept)).raise_for_status()
