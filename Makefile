@@ -52,7 +52,7 @@ audit: .venv/tests
 constraints:
 	rm -rf .cache/newest
 	$(PYTHON) -m venv .cache/newest
-	PIP_CONSTRAINT= .cache/newest/bin/pip install --quiet -e '.[dev]'
+	PIP_CONSTRAINT= .cache/newest/bin/pip install --quiet -e '.[dev,fuzz]'
 	.cache/newest/bin/pip freeze --exclude-editable > constraints.txt
 
 clean:

@@ -139,7 +139,7 @@ class Daemon:
             name(registry=self.registry)
         app = self.endpoints(serving).application()
         app.on_response_prepare.append(guard.dress)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS / 2)  # it takes it twice
         await runner.setup()
         assert runner.server  # noqa: S101 - it was set up
         listener = Listener(runner.server, guard)

@@ -29,6 +29,8 @@ class Shard(msgspec.Struct, frozen=True):
 
     def owns(self, sid: str) -> bool:
         """Tell whether the property with this Sid is this shard's."""
+        if self.shards == 1:
+            return True
         mine = _weight(self.ordinal, sid)
         # Most of what is another's is so by one of the first that are looked at.
         return all(_weight(other, sid) <= mine for other in range(self.shards))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from base64 import b64encode
 from typing import TYPE_CHECKING
@@ -66,8 +67,11 @@ class Credentials:
         return True
 
     def redact(self, text: str) -> str:
-        """Blank the token, plain or as the header carries it, in a text that came from outside."""
-        return text.replace(self._token, "<secret>").replace(self.authorization.split()[1], "<secret>")
+        """Blank the token in a text that came from outside: plain, quoted, or as the header carries it."""
+        quoted = (repr(self._token)[1:-1], repr(self._token.encode())[2:-1], json.dumps(self._token)[1:-1])
+        for form in sorted({self._token, *quoted, self.authorization.split()[1]}, key=len, reverse=True):
+            text = text.replace(form, "<secret>")
+        return text
 
     def _fingerprint(self) -> Fingerprint:
         return fingerprint(self.source.file)

@@ -124,6 +124,10 @@ class Reader(Generic[Record]):
         values: dict[str, Any] = {}
         for field in msgspec.structs.fields(self._record):
             value = _tidy(item.get(field.encode_name), anomalies)
+            if field.name == "sid" and self._record is Trunk and "\ufffd" in str(value):
+                # Two trunks that cannot be told apart would be one.
+                detail = f"record {index} of {self._list_key} has a {field.encode_name} that is no text"
+                raise PollError(Reason.BAD_PAYLOAD, detail)
             try:
                 values[field.name] = msgspec.convert(value, field.type)
             except msgspec.ValidationError:

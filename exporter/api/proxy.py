@@ -32,6 +32,8 @@ def proxy_for(url: str) -> httpx.Proxy | None:
     try:
         proxy = httpx.Proxy(named if "://" in named else f"http://{named}")
         good = proxy.url.scheme in ("http", "https") and bool(proxy.url.host and 0 < (proxy.url.port or 80) < 2**16)
+        # A password with a stroke in it would be half a path, and that half would be told.
+        good = good and proxy.url.path in ("", "/") and not proxy.url.query and not proxy.url.fragment
     except (ValueError, httpx.InvalidURL):
         good = False
     if not good:

@@ -372,6 +372,6 @@ def parse_web(text: str, file: str, directory: Path) -> LoadedWeb:
     `file` is its name in messages; relative paths in it begin in `directory`.
     """
     report = Report(file, directory.absolute())
-    if not re.sub("(?m)^[ \\t]*#.*", "", text).strip():
+    if re.sub("(?m)^[ \\t]*#.*", "", text).strip() in ("", "---", "~", "null"):
         return LoadedWeb(WebConfig(), [Fault(report.at(None), "the file is empty: everybody is let in")])
     return LoadedWeb(read(section(WebConfig), text, report), sorted(report.warnings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
@@ -72,7 +73,7 @@ class ConfiguredGuard(Guard):
         if refusal := await super().refusal(request):
             return refusal
         if wait := self._bucket.wait(config.rate_limit):
-            return _refuse(429, "too many requests", {hdrs.RETRY_AFTER: str(min(math.ceil(wait), LONGEST_WAIT))})
+            return _refuse(429, "too many requests", {hdrs.RETRY_AFTER: str(math.ceil(min(wait, LONGEST_WAIT)))})
         return await self._refusal_of_user(request, config) if config.hashes else None
 
     async def dress(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -102,7 +103,8 @@ def _names(certificate: Mapping[str, Any]) -> Iterator[str]:
             yield name
         elif kind == "IP Address":
             # OpenSSL writes IPv6 in full.
-            yield str(ipaddress.ip_address(name.strip()))
+            with suppress(ValueError):
+                yield str(ipaddress.ip_address(name.strip()))
 
 
 class Bucket:

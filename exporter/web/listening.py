@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
     import socket
     import ssl
     from asyncio import Task
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterable, Iterator
 
     from exporter.web.guard import Guard
 
 log = logging.getLogger(__name__)
 
 MOST = 512
-"""Most connections at once: beyond it one that waits for a request is ended, else the new one is refused."""
+"""Most connections at once: beyond it one that waits for a request is ended, else a slow reader, else the new one."""
+SLOW_SECONDS = 5.0
+"""Seconds after which an answer that is not taken may be ended to make room."""
 HEAD_SECONDS = 10.0
 """Most seconds that a TLS handshake may take, and then the head of a request, from its first byte."""
 IDLE_SECONDS = 600.0
@@ -57,6 +60,8 @@ class Listener:
         # In the order in which they are ended to make room: those that have had no answer yet come first.
         self.new: dict[Connection, None] = {}
         self.idle: dict[Connection, None] = {}
+        # Since when, on the loop's clock, they have been answered: the slowest reader comes first.
+        self.answering: dict[Connection, float] = {}
 
     def start(self, sockets: list[socket.socket]) -> None:
         """Accept at sockets that listen, until the listener is closed."""
@@ -99,7 +104,7 @@ class Listener:
     def _take(self, accepted: socket.socket) -> None:
         self._keep_to_terms()
         context = self._tls.context if self._tls else None
-        if len(self.connections) >= self._most and not self._make_room(self.new, self.idle):
+        if len(self.connections) >= self._most and not self._make_room(self.new, self.idle, self._slow()):
             self.complain(f"connections are refused: {self._most} wait for their answer")
             _refuse(accepted, plain=context is None)
             return
@@ -142,15 +147,19 @@ class Listener:
         self.connections.discard(connection)
         self.new.pop(connection, None)
         self.idle.pop(connection, None)
+        self.answering.pop(connection, None)
 
-    def _make_room(self, *kinds: dict[Connection, None]) -> bool:
-        """End the connection that has waited longest for a request, of the first kind that has any."""
-        for waiting in kinds:
-            for connection in waiting:
-                self.forget(connection)
-                connection.cut()
-                return True
-        return False
+    def _slow(self) -> Iterator[Connection]:
+        slow = asyncio.get_running_loop().time() - SLOW_SECONDS
+        return (connection for connection, since in self.answering.items() if since < slow)
+
+    def _make_room(self, *kinds: Iterable[Connection]) -> bool:
+        """End the first connection of the first kind that has any: the one that has waited longest."""
+        connection = next(chain(*kinds), None)
+        if connection:
+            self.forget(connection)
+            connection.cut()
+        return connection is not None
 
     def complain(self, message: str) -> None:
         """Log something that a client can bring about as often as it likes, one of a few messages, now and then."""
@@ -222,6 +231,7 @@ class Connection(web.RequestHandler):
         self.until = self._loop.time() + ANSWER_SECONDS
         self._listener.new.pop(self, None)
         self._listener.idle.pop(self, None)
+        self._listener.answering[self] = self._loop.time()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -230,6 +240,7 @@ class Connection(web.RequestHandler):
         if not resp.prepared:
             await self._guard.dress(request, resp)
         finished = await super().finish_response(request, resp, start_time)
+        self._listener.answering.pop(self, None)
         if not self.ended:
             self.until = self._loop.time() + (IDLE_SECONDS if resp.keep_alive else HEAD_SECONDS)
             self._listener.idle[self] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -173,3 +174,10 @@ def test_nothing_that_is_logged_holds_the_token(file: Path, caplog: pytest.LogCa
     credentials.refresh()
     assert len(caplog.records) == 1
     assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize("quote", [repr, lambda text: repr(text.encode()), json.dumps])
+def test_the_token_is_blanked_however_it_is_quoted(quote: Callable[[str], str], file: Path) -> None:
+    token = "ab\\cde'f\"gh"
+    file.write_text(token)
+    assert "cde" not in of(file).redact(f"bad name: {quote(token)}")

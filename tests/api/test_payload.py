@@ -231,6 +231,13 @@ def test_invalid_text_is_counted_beside_text_that_was_made_visible_before() -> N
     assert TRUNKS.read(body).anomalies == (Anomaly.INVALID_TEXT,)
 
 
+@pytest.mark.parametrize("sid", [b"ST\\ud800", b"ST\xff"])
+def test_a_trunk_whose_sid_is_no_text_is_bad_for_two_such_could_not_be_told_apart(sid: bytes) -> None:
+    with pytest.raises(PollError, match="SipTrunkSid that is no text") as caught:
+        TRUNKS.read(b'[{"SipTrunkSid":"T"},{"SipTrunkSid":"%b"}]' % sid)
+    assert caught.value.reason is Reason.BAD_PAYLOAD
+
+
 @pytest.mark.parametrize("total", [b'"5"', b"-1", b"true", b"[]", b"NaN", b"1.5"])
 def test_a_total_count_that_is_none_is_left_out(total: bytes) -> None:
     page = TRUNKS.read(b'{"SipTrunks":[{"SipTrunkSid":"T"}],"TotalCount":%b}' % total)

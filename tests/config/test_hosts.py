@@ -129,6 +129,9 @@ def test_files_of_tls_are_looked_for_beside_the_configuration(files: Path) -> No
         "http://user:hunter2@",
         "http://user:hunter2@proxy.example:99999",
         "http://user:hunter2@[::",
+        "http://user:/hunter2@proxy.example:3128",
+        "http://user:1/hunter2@proxy.example:3128",
+        "http://proxy.example:3128/?key=hunter2",
     ],
 )
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])

@@ -226,6 +226,8 @@ def test_the_toolkits_own_example_is_good(folder: Path) -> None:
     ("text", "warning"),
     [
         ("", "the file is empty: everybody is let in"),
+        ("# nothing yet\n---\n", "the file is empty: everybody is let in"),
+        ("~", "the file is empty: everybody is let in"),
         ("tls_server_config: {}", "nothing is set: TLS is off"),
         ("basic_auth_users:", "there are no users: everybody is let in"),
         (GOOD["clients verified by the machine's authorities"], "every certificate of an authority that this machine"),

@@ -144,7 +144,7 @@ def main() -> int:
         on = {key: value for key, value in conditions(quick=False).items() if key in ("date", "cpu", "cores", "python")}
         results = {"conditions": on, "rows": list(chain.from_iterable(by_stage.values()))}
         RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-    return 0
+    return int(any("**no**" in row.cells() for row in found))
 
 
 if __name__ == "__main__":

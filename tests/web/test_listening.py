@@ -198,6 +198,17 @@ async def test_where_all_wait_for_their_answer_the_next_is_refused_politely_and_
     assert [record.getMessage() for record in caplog.records] == ["connections are refused: 2 wait for their answer"]
 
 
+async def test_where_all_take_their_answer_slowly_the_slowest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "SLOW_SECONDS", -1.0)
+    async with served(most=2) as it:
+        readers = [(await it.connect(GET.replace(b"small", b"held")))[0] for _ in range(2)]
+        while len(it.listener.answering) < 2:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+        await it.small()
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await readers[0].readuntil(b"held")
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ECONNABORTED])
 async def test_an_accept_that_fails_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, number: int, caplog: pytest.LogCaptureFixture
