@@ -114,7 +114,7 @@ class Soak:
 
     async def scrape(self) -> None:
         """Scrape in one format or another, for ever."""
-        # A connection that is kept is idle for a minute as soon as it is for a moment, and then the daemon may close it.
+        # In a moment between two scrapes minutes pass, after which the daemon may close a connection that is kept.
         single = httpx.Limits(max_keepalive_connections=0)
         async with httpx.AsyncClient(base_url=f"http://{self.address}", trust_env=False, limits=single) as http:
             while True:
