@@ -5,13 +5,13 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs bench dist audit constraints clean fuzz
+.PHONY: demo test lint docs bench dist audit constraints clean fuzz soak
 
 demo: .venv/runs
 	$(BIN)/siptrunk-exporter demo
 
 test: .venv/tests lint
-	sh .ci/programs.sh prometheus prometheus-alertmanager curl chromium systemd-analyze helm kubeconform schemas victoria-metrics
+	sh .ci/programs.sh prometheus prometheus-alertmanager curl chromium systemd-analyze helm kubeconform schemas victoria-metrics libfaketime libnss-wrapper
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
@@ -35,6 +35,10 @@ bench: .venv/tests
 fuzz: .venv/tests
 	$(BIN)/pip install --quiet -e '.[dev,fuzz]'
 	$(BIN)/python -m tests.fuzz
+
+# Every fault, days in minutes, scrapers by the hundred; about 20 minutes.
+soak: .venv/tests
+	$(BIN)/python -m tests.soak
 
 # What is released: sdist, wheel, bill of materials and checksums, the same bytes from the same commit.
 dist: .venv/tests

@@ -25,6 +25,8 @@ holders() {
 here() {
     case $1 in
         schemas) [ -d "$schemas" ]; return ;;
+        libfaketime) set -- "$programs"/usr/lib/*/faketime/libfaketime.so.1; [ -e "$1" ]; return ;;
+        libnss-wrapper) set -- "$programs"/usr/lib/*/libnss_wrapper.so; [ -e "$1" ]; return ;;
         helm | kubeconform) ;;
         *) command -v "$1" >/dev/null && return ;;
     esac

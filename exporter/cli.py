@@ -82,6 +82,12 @@ CONFIG_FLAGS = (
         {"metavar": "I/N", "type": _shard},
     ),
 )
+WEB_CONFIG_FLAG = Flag(
+    "--web.config.file",
+    "TLS, client certificates, basic authentication, headers and rate limit, in the exporter toolkit's format",
+    None,
+    {"metavar": "FILE", "dest": "web_config", "type": lambda text: Path(text) if text else None},
+)
 WEB_FLAGS = (
     Flag(
         "--web.listen-address",
@@ -95,6 +101,13 @@ WEB_FLAGS = (
         "let POST /-/reload reload the configuration",
         None,
         {"dest": "lifecycle", "action": "store_true"},
+    ),
+    WEB_CONFIG_FLAG,
+    Flag(
+        "--web.systemd-socket",
+        "listen at the sockets that systemd passes instead of addresses",
+        None,
+        {"dest": "systemd_socket", "action": "store_true"},
     ),
 )
 LOG_FLAGS = (
@@ -165,7 +178,7 @@ def parser() -> argparse.ArgumentParser:
         return command
 
     add("serve", _serve, "poll and serve until SIGTERM; the default", CONFIG_FLAGS + WEB_FLAGS)
-    check = add("check", _check, "validate the configuration and print every fault", CONFIG_FLAGS)
+    check = add("check", _check, "validate the configuration and print every fault", (*CONFIG_FLAGS, WEB_CONFIG_FLAG))
     check.add_argument("--live", action="store_true", help="also ask the API once for each account and property")
     once = add("once", _once, "poll once and print the exposition", CONFIG_FLAGS)
     once.add_argument("--property", metavar="SID", help="poll this property alone")
@@ -176,7 +189,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _serving(options: argparse.Namespace, host: str = "") -> Serving:
     addresses = *(options.listen or ()), *getattr(options, "listen_after", ())
-    return Serving(addresses or (Address(host, DEFAULT_PORT),), options.path, lifecycle=bool(options.lifecycle))
+    return Serving(
+        addresses or (Address(host, DEFAULT_PORT),),
+        options.path,
+        lifecycle=bool(options.lifecycle),
+        config=options.web_config,
+        systemd_socket=bool(options.systemd_socket),
+    )
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -191,7 +210,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    return asyncio.run(oneshot.check(Path(options.config), options.shard, live=options.live))
+    return asyncio.run(oneshot.check(Path(options.config), options.shard, options.web_config, live=options.live))
 
 
 def _once(options: argparse.Namespace) -> int:

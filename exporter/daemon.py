@@ -7,8 +7,10 @@ import gc
 import logging
 import os
 import signal
+import socket
 import time
 from dataclasses import asdict
+from pathlib import Path  # noqa: TC003 - msgspec looks it up
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +20,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from exporter import __version__
 from exporter.config import Config, Loaded, render
 from exporter.errors import ConfigError
+from exporter.heartbeat import Heartbeat
 from exporter.metrics.exposition import Renderer
 from exporter.metrics.scrape import Scraper
 from exporter.metrics.snapshot import Snapshot
@@ -27,6 +30,9 @@ from exporter.polling.schedule import failed
 from exporter.shard import WHOLE, Shard
 from exporter.telemetry import Telemetry
 from exporter.web.app import Endpoints
+from exporter.web.guard import ConfiguredGuard, Guard
+from exporter.web.listening import Listener
+from exporter.web.sockets import bound, passed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,11 +54,16 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Serving(msgspec.Struct, frozen=True):
-    """How the daemon is reached: its addresses, the path of the metrics, and whether HTTP may reload it."""
+    """How the daemon is reached: its addresses, or the sockets that systemd passes; the path of the metrics.
+
+    `lifecycle` tells whether HTTP may reload it, `config` is the file of the web configuration.
+    """
 
     addresses: tuple[Address, ...]
     telemetry_path: str = "/metrics"
     lifecycle: bool = False
+    config: Path | None = None
+    systemd_socket: bool = False
 
 
 class Daemon:
@@ -77,6 +88,8 @@ class Daemon:
         self.telemetry.loaded(clock(), self.config.poll.interval)
         self.telemetry.limited(asdict(self.config.limits))
         self._notifier = Notifier(os.environ, self._status)
+        self._heartbeat = Heartbeat(self.telemetry.loop_delays)
+        self._tasks: list[asyncio.Task[None]] = []
 
     def endpoints(self, serving: Serving) -> Endpoints:
         """Give what answers over HTTP."""
@@ -87,6 +100,7 @@ class Daemon:
             poller=self.poller,
             clock=self._clock,
             config=lambda: render(self.config),
+            trouble=self._trouble,
             reload=self.reload if serving.lifecycle else None,
         )
 
@@ -116,33 +130,55 @@ class Daemon:
     ) -> None:
         """Serve until `stop` is set, calling `started` with the true addresses once they can be reached.
 
-        Raises `OSError` where an address cannot be listened on.
+        Raises `OSError` where an address cannot be listened on, `ConfigError` where the web configuration is bad.
         """
+        guard = self._guard(serving)
         # A full collection holds everybody up; what the start has made need not be looked at.
         gc.freeze()
         for name in (ProcessCollector, PlatformCollector, GCCollector):
             name(registry=self.registry)
-        runner = web.AppRunner(
-            self.endpoints(serving).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
-        )
+        app = self.endpoints(serving).application()
+        app.on_response_prepare.append(guard.dress)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS / 2)  # it takes it twice
         await runner.setup()
-        refreshing = asyncio.create_task(self.snapshot.keep_fresh())
-        refreshing.add_done_callback(failed)
+        assert runner.server  # noqa: S101 - it was set up
+        listener = Listener(runner.server, guard)
+        self._tasks = [
+            asyncio.create_task(each) for each in (self.snapshot.keep_fresh(), self._heartbeat.keep_beating())
+        ]
+        for task in self._tasks:
+            task.add_done_callback(failed)
         try:
-            for address in serving.addresses:
-                await web.TCPSite(runner, address.host or None, address.port).start()
-            bound = [Address(host, port) for host, port, *_ in runner.addresses]
-            extent = {"addresses": " ".join(map(str, bound)), "shard": str(self.shard), "version": __version__}
+            sockets = await _sockets(serving)
+            listener.start(sockets)
+            addresses = [_address(each) for each in sockets]
+            extent = {"addresses": " ".join(map(str, addresses)), "shard": str(self.shard), "version": __version__}
             log.info("listening", extra=extent)
             self.poller.start()
             if started:
-                started(bound)
+                started(addresses)
             async with self._notifier.serving():
                 await stop.wait()
         finally:
-            refreshing.cancel()
+            for task in self._tasks:
+                task.cancel()
             await self.poller.stop()
+            await listener.close()
             await runner.cleanup()
+
+    def _trouble(self) -> str | None:
+        """Give what only a restart would mend, or what was of late; None where all is well."""
+        if any(task.done() for task in self._tasks):
+            return "a task that must not end has ended; the log says why"
+        return self._heartbeat.trouble or self.poller.trouble
+
+    def _guard(self, serving: Serving) -> Guard:
+        if serving.config is None:
+            return Guard()
+        # It has no place in the memory of those who do without.
+        from exporter.web.watched import Watched  # noqa: PLC0415 - see above
+
+        return ConfiguredGuard(Watched(serving.config, self.telemetry.web_loaded).current)
 
     def _status(self) -> str:
         up = [poller.health.up for poller in self.poller.properties.values()]
@@ -164,6 +200,25 @@ class Daemon:
         except (ConfigError, OSError):
             # It is in the log and in the metrics, which is where a signal's sender looks.
             return
+
+
+async def _sockets(serving: Serving) -> list[socket.socket]:
+    if serving.systemd_socket:
+        return passed(os.environ)
+    sockets: list[socket.socket] = []
+    try:
+        for address in serving.addresses:
+            sockets += await bound(address.host, address.port)
+    except OSError:
+        for each in sockets:
+            each.close()
+        raise
+    return sockets
+
+
+def _address(listening: socket.socket) -> Address:
+    name = listening.getsockname()
+    return Address(f"unix:{name}", 0) if listening.family == socket.AF_UNIX else Address(*name[:2])
 
 
 def _announced(loaded: Loaded) -> Config:

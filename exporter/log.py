@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import select
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -42,9 +45,56 @@ def _logfmt(value: str) -> str:
     return json.dumps(value, ensure_ascii=not value.isprintable())
 
 
+class Handler(logging.Handler):
+    """Writes to a file descriptor what it takes at once, and counts what is lost: polls and scrapes wait for no log.
+
+    A pipe that nobody reads, a full disk, a reader that is gone: the first line that is taken again tells how many
+    were not.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._writable = select.poll()
+        self._writable.register(descriptor, select.POLLOUT)
+        self._lost = 0
+        self._cut = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record's line."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as all of logging's handlers do: who logs must not fail for it
+            self.handleError(record)
+            return
+        if self._lost and self._write(self.format(_told_of(self._lost))):
+            self._lost = 0
+        if not self._write(line):
+            self._lost += 1
+
+    def _write(self, line: str) -> bool:
+        # What comes behind a line that was cut must not go on in it.
+        left = whole = f"{self._cut * chr(10)}{line}\n".encode(errors="backslashreplace")
+        with suppress(OSError):
+            # poll(7), pipe(7): what is said to be writable takes so much without a wait.
+            while left and self._writable.poll(0):
+                left = left[os.write(self._descriptor, left[: select.PIPE_BUF]) :]
+        self._cut = bool(left) and (self._cut or left != whole)
+        return not left
+
+
+def _told_of(lost: int) -> logging.LogRecord:
+    return logging.LogRecord(__name__, logging.WARNING, __file__, 0, "%d log lines were lost", (lost,), None)
+
+
 def configure(level: str, style: Format) -> None:
-    """Send all records of at least `level` to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Send all records of at least `level` to standard error, where it is open."""
+    handler: logging.Handler
+    try:
+        handler = Handler(sys.stderr.fileno()) if sys.stderr else logging.NullHandler()
+    except OSError:
+        # A stand-in that is no file.
+        handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(style))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # At INFO it logs every request with its whole URL.

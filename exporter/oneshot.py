@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import CollectorRegistry
 
@@ -18,34 +18,53 @@ from exporter.polling.poller import read_credentials
 from exporter.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from exporter.api.listing import Listing
-    from exporter.config import Config
+    from exporter.config import Config, Loaded
+    from exporter.config.web import LoadedWeb
     from exporter.errors import Place
     from exporter.model import Project, Trunk
     from exporter.shard import Shard
 
+AnyLoaded = TypeVar("AnyLoaded", "Loaded", "LoadedWeb")
 
-async def check(path: Path, shard: Shard, *, live: bool) -> int:
-    """Print every fault and warning of a configuration, and with `live` what the API refuses; give the exit status.
 
-    Of the properties, the API is asked for those of the shard alone.
+async def check(path: Path, shard: Shard, web: Path | None = None, *, live: bool) -> int:
+    """Print every fault and warning of a configuration, and of the web configuration where one is named.
+
+    With `live`, also what the API refuses to those properties that are the shard's. Gives the exit status.
     """
-    try:
-        loaded = load(path)
-    except ConfigError as error:
-        print(error)
+    good = not web or _web_is_good(web)
+    loaded = _told(load, path)
+    if not loaded:
         return 1
-    for warning in loaded.warnings:
-        print(f"{warning.place}: warning: {warning.message}")
     faults = [fault async for fault in _live_faults(loaded.config, shard)] if live else []
     for fault in faults:
         print(fault)
     if not faults:
         print(f"{path}: good, {_extent(loaded.config)}")
-    return 1 if faults else 0
+    return 0 if good and not faults else 1
+
+
+def _web_is_good(path: Path) -> bool:
+    # Few have one, and it takes time to load what reads it.
+    from exporter.config.web import load_web  # noqa: PLC0415 - see above
+
+    return _told(load_web, path) is not None
+
+
+def _told(load: Callable[[Path], AnyLoaded], path: Path) -> AnyLoaded | None:
+    """Print the faults and warnings of one file; give what was loaded, None where it is bad."""
+    try:
+        loaded = load(path)
+    except ConfigError as error:
+        print(error)
+        return None
+    for warning in loaded.warnings:
+        print(f"{warning.place}: warning: {warning.message}")
+    return loaded
 
 
 def _extent(config: Config) -> str:

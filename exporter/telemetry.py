@@ -72,6 +72,11 @@ EXPORTER_FAMILIES: tuple[Described, ...] = (
         ("limit",),
     ),
     Described(
+        "siptrunk_exporter_event_loop_delay_seconds_total",
+        "counter",
+        "Seconds by which the event loop was late, looked at twice a second: everything else waits as long.",
+    ),
+    Described(
         "siptrunk_exporter_discovery_up",
         "gauge",
         "Whether the last look-up of the account's properties brought a complete list.",
@@ -98,7 +103,7 @@ EXPORTER_FAMILIES: tuple[Described, ...] = (
     Described(
         "siptrunk_exporter_config_last_reload_successful",
         "gauge",
-        "Whether the last attempt to load the configuration succeeded.",
+        "Whether the last attempt to load the configuration succeeded, and that of the web configuration.",
     ),
     Described(
         "siptrunk_exporter_config_last_reload_success_timestamp_seconds",
@@ -127,12 +132,14 @@ class Telemetry:
         self.api_retries: Counter = self._make(Counter, "api_retries_total")
         self.anomalies: Counter = self._make(Counter, "payload_anomalies_total")
         self.limit: Gauge = self._make(Gauge, "limit")
+        self.loop_delays: Counter = self._make(Counter, "event_loop_delay_seconds_total")
         self.discovery_up: Gauge = self._make(Gauge, "discovery_up")
         self.discovery_last_success: Gauge = self._make(Gauge, "discovery_last_success_timestamp_seconds")
         self.discovery_failing: Gauge = self._make(Gauge, "discovery_failing")
         self.discovery_failures: Counter = self._make(Counter, "discovery_failures_total")
         self.reload_successful: Gauge = self._make(Gauge, "config_last_reload_successful")
         self.reload_success_time: Gauge = self._make(Gauge, "config_last_reload_success_timestamp_seconds")
+        self._good: dict[str, bool] = {}
         # To look a child up costs more than to count.
         self._requests, self._durations = cache(self.api_requests.labels), cache(self.api_duration.labels)
         self._start(shard)
@@ -164,7 +171,8 @@ class Telemetry:
 
     def loaded(self, now: float | None, interval: float) -> None:
         """Note an attempt to load the configuration: `now` is its Unix time, None where it failed."""
-        self.reload_successful.set(now is not None)
+        self._good["configuration"] = now is not None
+        self.reload_successful.set(all(self._good.values()))
         if now is not None:
             self.reload_success_time.set(now)
             self.poll_interval.set(interval)
@@ -173,3 +181,8 @@ class Telemetry:
         """Show the limits in force, by their key in the configuration."""
         for key, most in limits.items():
             self.limit.labels(key).set(most)
+
+    def web_loaded(self, good: bool) -> None:  # noqa: FBT001 - it is all there is to tell
+        """Note an attempt to load the web configuration."""
+        self._good["web configuration"] = good
+        self.reload_successful.set(all(self._good.values()))

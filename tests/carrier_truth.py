@@ -18,10 +18,10 @@ def labels(**values: str) -> Labels:
     return frozenset(values.items())
 
 
-def truth(carrier: Carrier, now: float) -> Samples:
-    """The values of the data families, by sample name and labels, at Unix time `now`."""
+def truth(carrier: Carrier, now: float, *sids: str) -> Samples:
+    """The values of the data families, by sample name and labels, at Unix time `now`; of all properties, or of some."""
     expected: Samples = {}
-    for sid in carrier.property_sids:
+    for sid in sids or carrier.property_sids:
         trunks = carrier.trunks(sid)
         for trunk in trunks:
             _of_trunk(expected, sid, trunk, now)

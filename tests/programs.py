@@ -35,6 +35,14 @@ def program(name: str) -> str:
         not_run(str(error))
 
 
+def library(name: str) -> Path:
+    """The path of one of Debian's shared libraries, unpacked; where it is not to be had, as `program`."""
+    found = next((UNPACKED / "lib").glob(f"*/**/{name}"), None)
+    if found is None:
+        not_run(f"{name} is not here: sh .ci/programs.sh libfaketime libnss-wrapper")
+    return found
+
+
 def schema(name: str) -> Path:
     """The path of a file among the schemas, such as `compose-spec.json`; where it is not to be had, as `program`."""
     found = CACHE / "schemas" / name

@@ -143,10 +143,10 @@ class Command:
 
 
 @asynccontextmanager
-async def command(*arguments: str | Path, **environment: str) -> AsyncIterator[Command]:
-    """Run `siptrunk-exporter` with its log as JSON, ended at the latest with the block."""
+async def command(*arguments: str | Path, shell: str = 'exec "$@"', **environment: str) -> AsyncIterator[Command]:
+    """Run `siptrunk-exporter` with its log as JSON, ended at the latest with the block; `shell` begins it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "exporter", "--log.format=json", *map(str, arguments)),
+        *("sh", "-c", shell, "sh", sys.executable, "-m", "exporter", "--log.format=json", *map(str, arguments)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **environment},

@@ -129,7 +129,7 @@ async def test_an_address_in_use_or_a_bad_configuration_ends_with_1_and_a_senten
             status, _, errors = await finished(f"--config.file={path}", f"--web.listen-address=127.0.0.1:{port}")
     assert status == 1
     assert errors.splitlines()[-1].startswith("siptrunk-exporter: ")
-    assert "address already in use" in errors
+    assert "Address already in use" in errors
     assert "Traceback" not in errors
     path.write_text("accounts: []\n")
     status, _, errors = await finished(f"--config.file={path}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import select
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.log import Format, Formatter, configure
+from exporter.log import Format, Formatter, Handler, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,3 +117,38 @@ def test_the_urls_of_requests_are_not_logged(
 
     assert root.level == getattr(logging, level.upper())
     assert not capsys.readouterr().err
+
+
+def test_a_pipe_that_nobody_reads_holds_nobody_up_and_learns_later_how_much_was_lost() -> None:
+    reading, writing = os.pipe()
+    handler = Handler(writing)
+    handler.setFormatter(Formatter("logfmt"))
+    for _ in range(100):
+        handler.emit(record("x" * 10_000))
+    while _readable(reading):
+        os.read(reading, 2**16)
+    handler.emit(record("again"))
+    lines = os.read(reading, 2**16).decode().split("\n")
+    os.close(reading)
+    handler.emit(record("nobody is there"))
+    os.close(writing)
+
+    assert lines[0] == ""
+    assert [line.rpartition("msg=")[2] for line in lines[1:]] == ['"95 log lines were lost"', "again", ""]
+
+
+def _readable(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
+def test_what_cannot_be_formatted_does_not_fail_who_logs_it(capfd: pytest.CaptureFixture[str]) -> None:
+    Handler(sys.stderr.fileno()).emit(logging.LogRecord("x", logging.INFO, "x.py", 1, "%d", ("no number",), None))
+
+    assert "no number" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("root")
+def test_without_a_standard_error_nothing_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    configure("info", "json")
+    logging.getLogger("exporter.y").warning("nobody reads this")

@@ -26,8 +26,8 @@ RELEASE = f"siptrunk_exporter-{exporter.__version__}"
 WHEEL = f"{RELEASE}-py3-none-any.whl"
 # A package that the exporter brings onto a machine is a decision: here it is written down once more.
 RUNS = """
-aiohappyeyeballs aiohttp aiosignal anyio attrs certifi frozenlist h11 httpcore httpx httpx-aiohttp idna isal msgspec
-multidict prometheus-client propcache pyyaml typing-extensions yarl
+aiohappyeyeballs aiohttp aiosignal anyio attrs bcrypt certifi frozenlist h11 httpcore httpx httpx-aiohttp idna isal
+msgspec multidict prometheus-client propcache pyyaml typing-extensions yarl
 """.split()  # noqa: SIM905
 
 

@@ -21,6 +21,7 @@ TABLE = {
     "siptrunk_exporter_api_retries_total": ("counter", ("reason",)),
     "siptrunk_exporter_payload_anomalies_total": ("counter", ("kind",)),
     "siptrunk_exporter_limit": ("gauge", ("limit",)),
+    "siptrunk_exporter_event_loop_delay_seconds_total": ("counter", ()),
     "siptrunk_exporter_discovery_up": ("gauge", ("account_sid",)),
     "siptrunk_exporter_discovery_last_success_timestamp_seconds": ("gauge", ("account_sid",)),
     "siptrunk_exporter_discovery_failing": ("gauge", ("account_sid", "reason")),

@@ -26,6 +26,8 @@ class Budget:
         self._held = {False: 0, True: 0}
         self._came = 0
         self._last_turn = float("-inf")
+        self.last_end = float("-inf")
+        """The loop's time at which the latest request ended."""
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight = in_flight
         self._per_second = per_second
@@ -56,6 +58,7 @@ class Budget:
             # A turn may be given at the very moment at which its waiter is cancelled.
             if turn.done() and not turn.cancelled():
                 self._held[suspect] -= 1
+                self.last_end = asyncio.get_running_loop().time()
             else:
                 self.moved_on(suspect)
             self._give_turns()

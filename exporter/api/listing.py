@@ -113,6 +113,8 @@ class Listing(Generic[Record]):
             return await self._walk(_Asking(client, self.query, client.api.page_size, suspect))
         except PollError as error:
             raise self._redacted(error) from None
+        except MemoryError:
+            raise PollError(Reason.TOO_LARGE, "the answer does not fit into the memory that there is") from None
         except Exception:  # noqa: BLE001 - it is logged, but not before what it says was redacted
             trace = self.query.credentials.redact(traceback.format_exc())
             log.error("an answer could not be handled: %s", trace, extra={"path": self.query.path})  # noqa: TRY400 - likewise

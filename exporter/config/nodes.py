@@ -148,7 +148,8 @@ class Kind(Generic[T]):
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """Give the one of ``known`` that ``word`` is most likely a misspelling of, if any."""
-    return next(iter(difflib.get_close_matches(word[:_QUOTED].lower(), known, 1)), None)
+    by_lower = {each.lower(): each for each in known}
+    return next((by_lower[each] for each in difflib.get_close_matches(word[:_QUOTED].lower(), by_lower, 1)), None)
 
 
 def mend(word: str, known: Iterable[str]) -> str:

@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import yaml
 
-from exporter.config.nodes import MAP, NULL, SEQ, Kind, Report, closest, compose, described, has_standard_tag, mend
+from exporter.config.nodes import (
+    MAP,
+    NULL,
+    SEQ,
+    TEXT,
+    Kind,
+    Report,
+    closest,
+    compose,
+    described,
+    has_standard_tag,
+    mend,
+)
 from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -111,6 +123,23 @@ def list_of(kind: Kind[T], expected: str, least: int = 0, unique: str = "") -> K
         return value
 
     return Kind(read, lambda values: [kind.show(value) for value in values], kind.section, many=True)
+
+
+def mapping_of(kind: Kind[T], expected: str) -> Kind[Mapping[str, T]]:
+    """Make the kind of mappings from any names to values; `expected` says what the names are."""
+
+    def read(node: yaml.Node, report: Report) -> dict[str, T] | None:
+        if not (isinstance(node, yaml.MappingNode) and node.tag == MAP) and node.tag != NULL:
+            report.fault(node, f"expected a mapping of {expected}, not {described(node, quote=False)}")
+            return None
+        values: dict[str, T | None] = {}
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if (name := TEXT.read(key, report)) is not None:
+                report.unique(key, f"key {name!r}")
+                values[name] = kind.read(value, report)
+        return {name: value for name, value in values.items() if value is not None}
+
+    return Kind(read)
 
 
 def section(cls: type[T], check: Callable[[T | None, Keys, Report], None] | None = None) -> Kind[T]:

@@ -340,14 +340,19 @@ SETTINGS: tuple[Row, ...] = tuple(table(Config))
 """Every setting: its dotted key (`[]` marks a list), its default and what it means."""
 
 
-def load(path: Path) -> Loaded:
-    """Give the configuration in the file `path`; raise ConfigError with every fault found."""
+def contents(path: Path) -> str:
+    """Give the text of a configuration file; raise ConfigError where it cannot be read."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError([Fault(Place(str(path), 1, 1), f"cannot be read: {error.strerror}")]) from error
     # What is not UTF-8 is refused, with its place, by the reading of the text.
-    return parse(data.decode("utf-8", "surrogateescape"), str(path), path.parent)
+    return data.decode("utf-8", "surrogateescape")
+
+
+def load(path: Path) -> Loaded:
+    """Give the configuration in the file `path`; raise ConfigError with every fault found."""
+    return parse(contents(path), str(path), path.parent)
 
 
 def parse(text: str, file: str, directory: Path) -> Loaded:

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from exporter.api.client import ApiClient
+from exporter.api.client import LONGEST_WAIT, ApiClient
 from exporter.api.credentials import Credentials
 from exporter.api.payload import cut
 from exporter.config import Filters
@@ -112,6 +112,17 @@ class Poller:
             tried = all(poller.health.polls for poller in self.properties.values())
             self._ready = tried and all(discovery.tried for discovery in self.discoveries.values())
         return self._ready
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the polling from going on; None where it goes on, however slowly or badly."""
+        if self._schedule.broken or (self._watching and self._watching.done()):
+            return "polling has ended in part; the log says why"
+        api = self._config.api
+        gap = 1 / api.requests_per_second if api.requests_per_second else 0.0
+        # Twice what may lie between the ends of two requests: a try, its turn, the wait asked for, and the back-off.
+        patience = 2 * (api.timeout + gap + 2 * LONGEST_WAIT)
+        return f"no request has ended for {patience:g} s" if self._schedule.stalled(patience) else None
 
     def views(self) -> Iterator[PropertyView]:
         """Give all that is served, the trunks read again, in the order of the snapshot."""

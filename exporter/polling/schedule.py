@@ -45,6 +45,9 @@ class Schedule:
         self._polling: dict[Runner, asyncio.Task[None]] = {}
         self._timer: asyncio.Handle | None = None
         self._moved_on = {False: False, True: False}
+        self._last_begin = -math.inf
+        self.broken = False
+        """Whether a poll has ended as none may, and its runner polls no more."""
         budget.moved_on = self._one_moved_on
 
     def plan(self, runner: Runner) -> None:
@@ -54,6 +57,12 @@ class Schedule:
             rhythm.planned = rhythm.due
             heapq.heappush(self._waiting[rhythm.hung], (rhythm.due, next(self._came), runner))
         self._soon()
+
+    def stalled(self, patience: float) -> bool:
+        """Tell whether polls are under way, or overdue, and no request ended or poll began for so many seconds."""
+        since = asyncio.get_running_loop().time() - patience
+        waits = bool(self._polling) or any(waiting[0][0] < since for waiting in self._waiting.values() if waiting)
+        return waits and max(self._last_begin, self._budget.last_end) < since
 
     def drop(self, runner: Runner) -> None:
         """Have a runner poll no more; a poll under way is cancelled."""
@@ -116,6 +125,7 @@ class Schedule:
 
     def _begin(self, runner: Runner) -> None:
         runner.rhythm.begin()
+        self._last_begin = asyncio.get_running_loop().time()
         self._polling[runner] = task = asyncio.create_task(runner.poll())
         task.add_done_callback(lambda task: self._ended(runner, task))
 
@@ -125,6 +135,8 @@ class Schedule:
         del self._polling[runner]
         if not failed(task):
             self.plan(runner)
+        elif not task.cancelled():
+            self.broken = True
 
 
 def failed(task: asyncio.Task[None]) -> bool:

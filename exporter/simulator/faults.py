@@ -56,7 +56,7 @@ def refuse_html(status: HTTPStatus) -> web.Response:
 
 
 async def play(fault: Fault, request: web.BaseRequest, answer: web.Response, retry_after: str) -> web.StreamResponse:
-    """Put a fault in the place of `answer`; `retry_after` goes with a 429 or 503."""
+    """Put a fault in the place of `answer`; `retry_after`, where there is one, goes with a 429 or 503."""
     match fault:
         case "hang":
             await asyncio.Event().wait()
@@ -78,7 +78,7 @@ async def play(fault: Fault, request: web.BaseRequest, answer: web.Response, ret
 def _status(fault: Fault, retry_after: str) -> web.Response:
     status = HTTPStatus(int(fault[:3]))
     answer = refuse_html(status) if fault in _HTML_FAULTS else refuse(status, "Asked for by the simulator's user.")
-    if status in _HINTED:
+    if status in _HINTED and retry_after:
         answer.headers["Retry-After"] = retry_after
     return answer
 

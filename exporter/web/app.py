@@ -27,7 +27,11 @@ RESERVED = ("/", "/-/reload", *LINKS)
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """What the endpoints show and do; `reload` is None where it may not be asked for over HTTP."""
+    """What the endpoints show and do.
+
+    `trouble` tells why the process does not work, None where it does; `reload` is None where it may not be asked for
+    over HTTP.
+    """
 
     telemetry_path: str
     scraper: Scraper
@@ -35,6 +39,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     poller: Poller
     clock: Callable[[], float]
     config: Callable[[], str]
+    trouble: Callable[[], str | None]
     reload: Callable[[], Awaitable[None]] | None
 
     def application(self) -> web.Application:
@@ -51,7 +56,6 @@ class Endpoints(msgspec.Struct, frozen=True):
                 web.post("/-/reload", self._reload),
             ]
         )
-        app.on_response_prepare.append(_harden)
         return app
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
@@ -86,7 +90,8 @@ class Endpoints(msgspec.Struct, frozen=True):
         return web.json_response(msgspec.structs.asdict(self._gather()))
 
     async def _healthy(self, _request: web.Request) -> web.Response:
-        return web.Response(text="healthy\n")
+        trouble = self.trouble()
+        return web.Response(status=503, text=f"{trouble}\n") if trouble else web.Response(text="healthy\n")
 
     async def _is_ready(self, _request: web.Request) -> web.Response:
         if self.poller.ready:
@@ -105,8 +110,3 @@ class Endpoints(msgspec.Struct, frozen=True):
         except (ConfigError, OSError) as error:
             return web.Response(status=500, text=f"the old configuration stays, for the new one is bad:\n{error}\n")
         return web.Response(text="reloaded\n")
-
-
-async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Server"] = "siptrunk-exporter"

@@ -46,9 +46,9 @@ async def send(pieces: Iterator[bytes], request: web.BaseRequest, response: web.
             await response.write(next(pieces))
             begun: list[Piece] = []
             if ready and transport and _is_free(transport):
-                connection = transport.get_extra_info("socket")
-                own = socket.fromfd(connection.fileno(), connection.family, connection.type)
-                begun = await asyncio.get_running_loop().run_in_executor(_threads, _send_beside, own, pieces)
+                own = _own(transport.get_extra_info("socket"))
+                if own:
+                    begun = await asyncio.get_running_loop().run_in_executor(_threads, _send_beside, own, pieces)
             turns = Turns()
             for piece in chain(begun, pieces):
                 await response.write(piece)
@@ -64,6 +64,14 @@ async def send(pieces: Iterator[bytes], request: web.BaseRequest, response: web.
 
 def _is_free(transport: asyncio.Transport) -> bool:
     return not transport.get_write_buffer_size() and not transport.get_extra_info("ssl_object")
+
+
+def _own(connection: socket.socket) -> socket.socket | None:
+    try:
+        return socket.fromfd(connection.fileno(), connection.family, connection.type)
+    except OSError:
+        # File descriptors are used up, and the loop needs none.
+        return None
 
 
 def _send_beside(connection: socket.socket, pieces: Iterator[bytes]) -> list[Piece]:

@@ -399,3 +399,16 @@ async def test_large_answers_are_read_one_after_another_so_that_their_memory_doe
         assert [records for records, _ in await asyncio.gather(*(each.fetch(client) for each in lists))] == [()] * 4
         await client.aclose()
     assert most == 1
+
+
+def test_an_answer_that_does_not_fit_into_memory_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def walk(*_: object) -> None:
+        raise MemoryError
+
+    async def walks(client: ApiClient) -> Reason:
+        monkeypatch.setattr(Listing, "_walk", walk)
+        with pytest.raises(PollError) as caught:
+            await trunks().fetch(client)
+        return caught.value.reason
+
+    assert PagedApi("ABC").run(walks) is Reason.TOO_LARGE

@@ -51,9 +51,9 @@ class Bench:
         return self.ask(scrape, port, path, **more)
 
 
-def carrier(bench: Bench, churn: int = 0) -> AbstractContextManager[Process]:
-    """Run the stand-in for the API, with so many changes a second."""
-    size = ("--properties", str(bench.properties), "--trunks", str(TRUNKS), "--exact", "--churn", str(churn))
+def carrier(bench: Bench, churn: int = 0, trunks: int = TRUNKS) -> AbstractContextManager[Process]:
+    """Run the stand-in for the API, with so many changes a second, and so many trunks a property."""
+    size = ("--properties", str(bench.properties), "--trunks", str(trunks), "--exact", "--churn", str(churn))
     flags = ("--listen", "127.0.0.1:0", "--shape", "object", "--account-sid", ACCOUNT_SID, "--token", TOKEN)
     command = (sys.executable, "-m", "exporter", "simulate", *flags, *size)
     return running(bench.folder / "simulate.log", command, r"http://127\.0\.0\.1:(\d+)", READY_SECONDS)

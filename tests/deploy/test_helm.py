@@ -333,6 +333,7 @@ PLACES = (
     ("serviceMonitor.interval", "ServiceMonitor spec endpoints 0 interval"),
     ("serviceMonitor.scrapeTimeout", "ServiceMonitor spec endpoints 0 scrapeTimeout"),
     ("serviceMonitor.relabelings", "ServiceMonitor spec endpoints 0 relabelings"),
+    ("serviceMonitor.endpoint", "ServiceMonitor spec endpoints 0"),
     ("serviceMonitor.metricRelabelings", "ServiceMonitor spec endpoints 0 metricRelabelings"),
     ("prometheusRule.labels", "PrometheusRule metadata labels"),
     ("prometheusRule.additionalGroups", "PrometheusRule spec groups"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter.cli import DEFAULT_PORT
 from exporter.daemon import SHUTDOWN_SECONDS
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.programs import program
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parents[2] / "deploy" / "systemd"
 UNIT = HERE / "siptrunk-exporter.service"
+SOCKET = HERE / "siptrunk-exporter.socket"
 EXPORTER = "/opt/siptrunk-exporter/bin/siptrunk-exporter"
 CONFIG = "/etc/siptrunk-exporter/exporter.yaml"
 
@@ -48,6 +50,13 @@ def installed(tmp_path: Path) -> Path:
 
 def test_systemd_finds_nothing_to_say_about_the_unit(installed: Path) -> None:
     assert analyze("verify", installed) == (0, "")
+
+
+def test_systemd_finds_nothing_to_say_about_the_socket_which_listens_where_the_exporter_would(installed: Path) -> None:
+    path = installed.with_suffix(".socket")
+    path.write_text(SOCKET.read_text())
+    assert analyze("verify", path) == (0, "")
+    assert re.findall(r"^ListenStream=(.*)$", path.read_text(), re.MULTILINE) == [str(DEFAULT_PORT)]
 
 
 def test_systemd_would_say_what_is_wrong(installed: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exporter.api.client import Answer, ApiClient
 from exporter.errors import PollError, Reason
 from tests.polling.builders import API, EVERY, Polled, account, config, on_fake_clock
 from tests.polling.fake_api import LATENCY, FakeApi, Hangs
@@ -184,6 +185,48 @@ async def test_a_task_that_ends_against_all_expectation_is_cried_out(
     async with Polled(config()) as polled:
         await polled.polls(1)
         monkeypatch.setattr("exporter.api.credentials.Credentials.refresh", broken)
+        well = polled.poller.trouble
         await asyncio.sleep(2)
+        assert (well, polled.poller.trouble) == (None, "polling has ended in part; the log says why")
     assert [record.levelname for record in caplog.records] == ["CRITICAL"]
     assert api.asked
+
+
+@pytest.mark.parametrize("fault", [Hangs(), 503, REFUSED, None])
+@pytest.mark.parametrize("interval", [1, 3600])
+@on_fake_clock
+async def test_polls_that_go_on_however_slowly_and_badly_are_no_trouble(
+    fault: Hangs | int | PollError | None, interval: float, api: FakeApi
+) -> None:
+    if fault:
+        api.faults = {"S1": fault, "S2": fault}
+    api.headers["Retry-After"] = "30"
+    limits = replace(API, requests_per_second=0.1, max_attempts=20)
+    async with Polled(config(account("S1", "S2"), interval=interval, api=limits)) as polled:
+        seen = []
+        for _ in range(2000):
+            await asyncio.sleep(7)
+            seen.append(polled.poller.trouble)
+    assert set(seen) == {None}
+
+
+@on_fake_clock
+async def test_polls_that_make_no_progress_are_told_of_until_one_does(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = asyncio.Event()
+    ask = ApiClient.ask
+
+    async def never(*arguments: Any, **more: Any) -> Answer:  # noqa: ANN401 - passed on
+        await stuck.wait()
+        return await ask(*arguments, **more)
+
+    async with Polled(config()) as polled:
+        await polled.polls(1)
+        monkeypatch.setattr(ApiClient, "ask", never)
+        await asyncio.sleep(3600)
+        told = polled.poller.trouble
+        stuck.set()
+        await polled.polls(2)
+        assert (told, polled.poller.trouble) == ("no request has ended for 140 s", None)
+    assert len(api.asked) == 2

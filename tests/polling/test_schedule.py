@@ -221,4 +221,5 @@ async def test_a_poll_that_breaks_is_cried_out_and_not_begun_again_and_again(cap
 
     assert len(world.times("broken")) == 1
     assert len(world.times("stays")) >= 4
+    assert world.schedule.broken
     assert [record.levelname for record in caplog.records] == ["CRITICAL"]

@@ -35,6 +35,28 @@ async def test_ready_is_503_until_every_property_was_tried_once_while_all_else_a
     assert early == {"/-/ready": 503, "/-/healthy": 200, "/metrics": 200}
 
 
+async def test_healthy_is_503_where_a_task_has_ended_that_must_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = asyncio.Event()
+
+    def broken(*_: object) -> None:
+        ended.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("exporter.metrics.snapshot.REFRESH_EVERY", 0)
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as exporter,
+    ):
+        await exporter.ready()
+        monkeypatch.setattr("exporter.metrics.snapshot.Snapshot.refresh", broken)
+        await ended.wait()
+        answer = await exporter.http.get("/-/healthy")
+    assert "CRITICAL" in [record.levelname for record in caplog.records]
+    assert (answer.status_code, answer.text) == (503, "a task that must not end has ended; the log says why\n")
+
+
 async def test_each_format_is_had_by_its_accept_header_and_packed_by_its_encoding(tmp_path: Path) -> None:
     async with (
         Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from contextlib import asynccontextmanager, suppress
@@ -97,6 +98,19 @@ async def test_readers_get_all_of_it_however_many_there_are(ready: bool) -> None
         bodies = await asyncio.gather(*(get(port, "/large") for _ in range(10)))
 
     assert [each == BODY for each in bodies] == [True] * 10
+
+
+async def test_where_file_descriptors_are_used_up_a_large_body_arrives_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def used_up(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "fromfd", used_up)
+    async with served() as (port, _):
+        reader, writer = await ask(port)
+        assert await body(reader) == BODY
+        await close([writer])
 
 
 async def test_the_connection_goes_on_after_a_large_body() -> None:

@@ -1,0 +1,280 @@
+"""Faults of the machine, each played once from start to end: its time, its memory, its files, its attention."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import resource
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+from exporter.heartbeat import HELD_UP
+from exporter.simulator import Simulator, SimulatorOptions
+from tests.carrier_truth import labels
+from tests.faults.drill import (
+    INTERVAL,
+    PROPERTIES,
+    STALE_AFTER,
+    TOKEN,
+    TRUNKS,
+    Drill,
+    configuration,
+    drill,
+    free_port,
+)
+from tests.faults.network import certificate
+from tests.faults.promises import LATE, Generations, watching
+from tests.faults.proxy import HOST, Trouble, proxying
+from tests.programs import library
+from tests.running import command, write
+
+DAY = 86_400
+NAME = "api.carrier.example"
+
+
+async def paused(folder: Path) -> float:
+    """SIGSTOP for longer than data may be served, then SIGCONT: nothing outdated is shown, no polls are made up for."""
+    async with drill(folder) as it:
+        await it.well()
+        polls = {sid: known.polls for sid, known in it.watch.known.items()}
+        it.exporter.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        await asyncio.sleep(STALE_AFTER + INTERVAL + LATE + HELD_UP)
+        it.exporter.process.send_signal(signal.SIGCONT)
+        took = await it.recovered()
+        assert it.watch.healthy[0] == 503
+        assert it.watch.healthy[1].startswith("the event loop was held up for ")
+        # At most the one that was under way, the one that was due, and those of the time since.
+        allowed = 2 + (time.monotonic() - began - STALE_AFTER - INTERVAL - LATE - HELD_UP) / INTERVAL + 1
+        for sid, known in it.watch.known.items():
+            assert known.polls - polls[sid] <= allowed, sid
+        return took
+
+
+async def log_in(folder: Path, shell: str) -> float:
+    """A fault of the network while the log goes nowhere."""
+    async with drill(folder, shell=shell) as it:
+        await it.well()
+        await it.proxy.make(Trouble.REFUSED)
+        await it.watch.until(it.watch.bare, "bare")
+        await it.proxy.make(None)
+        return await it.recovered()
+
+
+async def disk_full(folder: Path) -> float:
+    return await log_in(folder, 'exec "$@" 2>/dev/full')
+
+
+async def log_closed(folder: Path) -> float:
+    return await log_in(folder, 'exec "$@" 2>&-')
+
+
+async def log_read_only(folder: Path) -> float:
+    return await log_in(folder, 'exec "$@" 2</dev/null')
+
+
+async def log_pipe_full(folder: Path) -> float:
+    fifo = folder / "fifo"
+    os.mkfifo(fifo)
+    pipe = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        while True:
+            os.write(pipe, bytes(2**12))
+    except BlockingIOError:
+        return await log_in(folder, f'exec "$@" 2>{fifo}')
+    finally:
+        os.close(pipe)
+
+
+def open_files(it: Drill) -> int:
+    return len(names(Path(f"/proc/{it.exporter.process.pid}/fd")))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+async def files_used_up(folder: Path) -> float:
+    """Connections take every file descriptor, and then those to the API are lost."""
+    async with drill(folder) as it:
+        await it.well()
+        limits = resource.RLIMIT_NOFILE
+        _, hard = resource.prlimit(it.exporter.process.pid, limits)
+        most = open_files(it) + 4
+        resource.prlimit(it.exporter.process.pid, limits, (most, hard))
+        host, port = it.address.split(":")
+        idle = [socket.create_connection((host, int(port))) for _ in range(20)]
+        await it.watch.until(lambda: open_files(it) == most, "used up")
+        # So that none is given back by a connection that is not needed.
+        await it.proxy.make(Trouble.REFUSED)
+        await it.watch.until(it.watch.down, "down")
+        await it.watch.until(lambda: open_files(it) == most, "used up")
+        await it.proxy.make(None)
+        await it.watch.until(it.watch.bare, "bare")
+        for sid in it.sids:
+            assert set(it.watch.reasons(sid)) == {"connect"}, it.watch.reasons(sid)
+        for each in idle:
+            each.close()
+        return await it.recovered()
+
+
+def memory(it: Drill) -> int:
+    return int(Path(f"/proc/{it.exporter.process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+async def memory_used_up(folder: Path) -> float:
+    """An answer that does not fit into the memory that there is fails its poll, and the others go on."""
+    async with drill(folder) as it:
+        await it.well()
+        ill, *others = it.sids
+        pid = it.exporter.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (memory(it) + 3 * 2**20, before[1]))
+        it.simulator.fail(ill, "flood")
+        polls = {sid: it.watch.known[sid].polls for sid in others}
+        await it.watch.until(lambda: it.watch.bare(ill), "bare")
+        assert set(it.watch.reasons(ill)) <= {"too_large", "connect"}, it.watch.reasons(ill)
+        for sid in others:
+            assert it.watch.reasons(sid) == {}
+            assert it.watch.known[sid].polls > polls[sid]
+        it.simulator.heal(ill)
+        return await it.recovered(ill)
+
+
+async def tls_cut(folder: Path) -> float:
+    return await _tls(folder, Trouble.TLS_CUT, {"connect", "tls"})
+
+
+async def tls_plain(folder: Path) -> float:
+    return await _tls(folder, Trouble.TLS_PLAIN, {"tls"})
+
+
+async def _tls(folder: Path, trouble: Trouble, reasons: set[str]) -> float:
+    chain, key = await asyncio.to_thread(certificate, folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    async with drill(folder, host="localhost", tls=context, environment={"SSL_CERT_FILE": str(chain)}) as it:
+        await it.well()
+        await it.proxy.make(trouble)
+        await it.watch.until(it.watch.bare, "bare")
+        for sid in it.sids:
+            assert set(it.watch.reasons(sid)) <= reasons, it.watch.reasons(sid)
+        await it.proxy.make(None)
+        return await it.recovered()
+
+
+class Lines:
+    """A file that a library in the daemon's process reads again when its time of change is another."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._time = 1_000_000_000
+
+    def write(self, line: str) -> None:
+        self._time += 10
+        self._path.write_text(f"{line}\n")
+        os.utime(self._path, (self._time, self._time))
+
+
+async def no_such_host(folder: Path) -> float:
+    """The API's name is not known when the daemon starts, and later it is."""
+    hosts = Lines(folder / "hosts")
+    hosts.write("127.0.0.1 another.example")
+    preload = {"LD_PRELOAD": str(library("libnss_wrapper.so")), "NSS_WRAPPER_HOSTS": str(folder / "hosts")}
+    async with drill(folder, host=NAME, environment=preload) as it:
+        failures = "siptrunk_exporter_discovery_failures_total"
+        account = {"account_sid": it.simulator.options.account_sid, "reason": "connect"}
+        await it.watch.until(lambda: it.watch.samples[failures][labels(**account)] > 0, "failed")
+        assert it.proxy.connections == 0
+        hosts.write(f"127.0.0.1 {NAME}")
+        began = time.monotonic()
+        await it.well()
+        return time.monotonic() - began
+
+
+async def clock_jumps(folder: Path) -> float:
+    """The clock jumps forth and back, in health and while the API is out of reach: what passes is monotonic time."""
+    clock = Lines(folder / "clock")
+    clock.write("+0d")
+    environment = {
+        "LD_PRELOAD": str(library("libfaketime.so.1")),
+        "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_NO_CACHE": "1",
+    }
+    async with drill(folder, environment=environment) as it:
+        watch = it.watch
+        watch.true_clock = False
+        await it.well()
+        for days in (400, -800):
+            clock.write(f"{days:+}d")
+            await watch.look()
+            polls, began = {sid: known.polls for sid, known in watch.known.items()}, time.monotonic()
+            await watch.until(lambda: all(known.polls > polls[sid] + 1 for sid, known in watch.known.items()))  # noqa: B023
+            passed = time.monotonic() - began
+            for sid, known in watch.known.items():
+                assert known.polls - polls[sid] <= passed / INTERVAL + 2
+                assert known.last_success is not None
+                assert abs(known.last_success - time.time() - days * DAY) < INTERVAL + LATE
+            assert watch.up()
+            assert not watch.bare()
+        await it.proxy.make(Trouble.REFUSED)
+        clock.write("+400d")
+        await watch.until(watch.bare, "bare")
+        clock.write("-800d")
+        await it.proxy.make(None)
+        return await it.recovered()
+
+
+async def killed(folder: Path, times: int = 6) -> float:
+    """`kill -9` at random moments of starts and polls; each start finds the same folder and address."""
+    chance = random.Random(1)  # noqa: S311 - reproducible
+    world = SimulatorOptions(properties=PROPERTIES, trunks=TRUNKS, exact=True, shape="object", token=TOKEN)
+    async with Simulator(world) as simulator:
+        generations = Generations(simulator.carrier)
+        async with proxying(simulator.port, generations.seen) as proxy:
+            base_url = f"http://{HOST}:{proxy.port}"
+            path = write(folder, simulator, configuration(base_url, world.account_sid))
+            before = names(folder)
+            port = free_port()
+            async with watching(f"{HOST}:{port}", generations, INTERVAL, STALE_AFTER) as watch:
+                watch.excused = True
+                for kill in range(times + 1):
+                    watch.restarted()
+                    words = (f"--config.file={path}", f"--web.listen-address={HOST}:{port}")
+                    async with command(*words, TMPDIR=str(folder)) as exporter:
+                        began = time.monotonic()
+                        if kill == times:
+                            await watch.until(watch.up, "up")
+                            return time.monotonic() - began
+                        await asyncio.sleep(chance.uniform(0.1, 1.5))
+                        await watch.look()
+                        exporter.process.kill()
+                        await exporter.process.communicate()
+                    assert names(folder) == before
+    raise AssertionError("never started")
+
+
+Fault = Callable[[Path], Coroutine[None, None, float]]
+FAULTS: dict[str, Fault] = {
+    "SIGSTOP, SIGCONT": paused,
+    "disk full under the log": disk_full,
+    "log closed": log_closed,
+    "log read-only": log_read_only,
+    "log pipe that nobody reads": log_pipe_full,
+    "file descriptors used up": files_used_up,
+    "memory used up": memory_used_up,
+    "kill -9": killed,
+    "TLS handshake cut": tls_cut,
+    "TLS handshake answered in plain text": tls_plain,
+}
+PRELOADED: dict[str, tuple[str, Fault]] = {
+    "name not known": ("libnss_wrapper.so", no_such_host),
+    "clock jumps": ("libfaketime.so.1", clock_jumps),
+}
+"""Those that need a library in the daemon's process, which comes first."""

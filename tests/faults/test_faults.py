@@ -1,0 +1,46 @@
+"""Every fault, with the daemon as a process of its own: the promises hold, and the next poll ends what it did."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults import machine, network
+from tests.programs import library, program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.faults.machine import Fault
+
+AT_ONCE = 10
+"""Most of the time all wait."""
+
+
+async def play(faults: dict[str, Fault], folder: Path) -> None:
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int, fault: Fault) -> float:
+        async with room:
+            own = folder / str(number)
+            own.mkdir()
+            return await fault(own)
+
+    ended = await asyncio.gather(*(one(*each) for each in enumerate(faults.values())), return_exceptions=True)
+    failed = {name: each for name, each in zip(faults, ended, strict=True) if isinstance(each, BaseException)}
+    assert failed == {}
+
+
+async def test_under_every_fault_the_promises_hold_and_it_ends_with_the_next_poll(tmp_path: Path) -> None:
+    program("openssl")
+    cases = network.cases(quick=True)
+    await play(machine.FAULTS | {case.name: case.play for case in cases}, tmp_path)
+
+
+@pytest.mark.parametrize("name", machine.PRELOADED)
+async def test_a_name_that_is_not_known_or_a_clock_that_jumps_breaks_no_promise(name: str, tmp_path: Path) -> None:
+    needed, fault = machine.PRELOADED[name]
+    library(needed)
+    await fault(tmp_path)

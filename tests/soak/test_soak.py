@@ -1,0 +1,57 @@
+"""The soak in small: what it measures can be measured, and nothing but warming up shows."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.simulator import Simulator, SimulatorOptions
+from tests.running import configuration, running, write
+from tests.soak.days import soak
+from tests.soak.load import load
+from tests.soak.regression import BLOCKS, growth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_what_grows_is_told_from_what_only_varies() -> None:
+    chance = random.Random(1)  # noqa: S311 - reproducible
+    noise = [chance.gauss(100, 3) for _ in range(2000)]
+    flat = growth(noise)
+    rising = growth([value + 5 * at / 2000 for at, value in enumerate(noise)])
+
+    assert flat.least < 0 < flat.most < 2
+    assert 3 < rising.least < 5 < rising.most < 7
+    assert growth([7] * 2 * BLOCKS).most == 0
+
+
+def test_a_run_that_is_too_short_is_no_proof() -> None:
+    with pytest.raises(ValueError, match="39 values are too few"):
+        growth([1.0] * 39)
+
+
+async def test_hours_with_faults_and_reloads_leave_no_files_threads_or_tasks_behind(tmp_path: Path) -> None:
+    run = await soak(tmp_path, polls=40, longest=20)
+
+    assert run.least_polls >= 20
+    assert min(run.faults, run.reloads, run.scrapes) >= 1
+    last = run.samples[-1]
+    assert last["files"] <= 30
+    assert last["threads"] <= 12
+    assert last["tasks"] <= 30
+
+
+async def test_many_scrapers_are_all_answered(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator,
+        running(write(tmp_path, simulator, configuration(simulator))) as exporter,
+    ):
+        await exporter.ready()
+        port = exporter.http.base_url.port
+        assert port
+        done = await load(port, scrapers=200, paths=("/metrics", "/-/healthy"), seconds=0.5, rate=400)
+    assert len(done.waits) == 200
+    assert done.failed == 0

@@ -1,0 +1,82 @@
+"""The daemon as a process under attack: scrapes stay right, and when it is over nothing is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from typing import TYPE_CHECKING
+
+import bcrypt
+import httpx
+import pytest
+
+from tests.web.authority import Authority
+from tests.web.reached import Reached, reached
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRUNKS = 2000
+STARTS = (
+    b"",
+    b"GET",
+    b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n",
+    b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 50,
+    bytes(range(256)),
+)
+
+
+async def scraped(it: Reached) -> tuple[list[str], int]:
+    """What is said of the trunks, line by line, and how many files the daemon has open."""
+    words = ("--user", "alice:hunter2", "--header", "Accept-Encoding: gzip")
+    answer = await it.curl("/metrics", *words, scheme="https" if (it.folder / "server.crt").exists() else "http")
+    assert answer.status == 200
+    lines = gzip.decompress(answer.body).decode().splitlines()
+    (files,) = (line for line in lines if line.startswith("process_open_fds "))
+    return [line for line in lines if 'trunk_sid="' in line], int(float(files.split()[1]))
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_700_connections_that_mean_no_good_keep_no_scrape_from_being_right(tmp_path: Path, *, tls: bool) -> None:
+    web = f"basic_auth_users: {{alice: {bcrypt.hashpw(b'hunter2', bcrypt.gensalt(4)).decode()}}}\n"
+    if tls:
+        Authority(tmp_path).issue("server", "DNS:localhost")
+        web += "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
+    async with reached(tmp_path, web, "--web.enable-lifecycle", trunks=TRUNKS) as it:
+        (tmp_path / "authority.pem").touch()
+        async with asyncio.timeout(60):
+            while not (scrape := await scraped(it))[0]:
+                pass
+        before, files = scrape
+        writers = []
+        for number in range(700):
+            _, writer = await asyncio.open_connection("127.0.0.1", it.port)
+            writer.write(STARTS[number % len(STARTS)])
+            writers.append(writer)
+            if number % 100 == 99:
+                assert (await scraped(it))[0] == before
+        assert (await scraped(it))[1] < 600
+        for writer in writers:
+            writer.transport.abort()
+        async with asyncio.timeout(30):
+            while (await scraped(it))[1] > files:
+                pass
+        await it.exporter.stop()
+    assert {line["msg"] for line in it.exporter.log if line["level"] not in ("info", "debug")} == set()
+
+
+async def test_a_flood_of_wrong_passwords_keeps_nobody_out_who_is_known(tmp_path: Path) -> None:
+    web = f"basic_auth_users: {{alice: {bcrypt.hashpw(b'hunter2', bcrypt.gensalt(5)).decode()}}}\n"
+    async with reached(tmp_path, web) as it:
+        url = f"http://127.0.0.1:{it.port}/-/healthy"
+        limits = httpx.Limits(max_connections=60)
+        async with httpx.AsyncClient(trust_env=False, limits=limits, timeout=30) as http:
+            assert (await http.get(url, auth=("alice", "hunter2"))).status_code == 200
+            flood = [asyncio.create_task(http.get(url, auth=("alice", f"{number}"))) for number in range(80)]
+            refused = [(await each).status_code for each in flood[:50]]
+            assert (await http.get(url, auth=("alice", "hunter2"))).status_code == 200
+            refused += [(await each).status_code for each in flood[50:]]
+    assert 401 in refused
+    assert set(refused) <= {401, 503}
