@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from exporter.drift import drift_of
+from exporter.history.changes import Kind
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from exporter.config import Expected
+    from exporter.drift import Drift
     from exporter.errors import Reason
 
 UNKNOWN = "unknown"
@@ -152,17 +157,27 @@ def summarise(trunks: Sequence[Trunk], now: float) -> Summary:
     )
 
 
+NO_CHANGES = (0,) * len(Kind)
+
+
 class Shown(msgspec.Struct, frozen=True):
-    """What is shown of a property beside its trunks; `summary` is None where no good data may be shown."""
+    """What is shown of a property beside its trunks; `summary` is None where no good data may be shown.
+
+    `changes` has one number for each kind of change, `drift` is empty where nothing is expected.
+    """
 
     identity: Identity
     health: Health
     summary: Summary | None
+    changes: tuple[int, ...] = NO_CHANGES
+    drift: Drift = ()
 
     @property
     def stale(self) -> bool | None:
-        """Whether data are shown, but from an earlier poll than the last; None before the first has ended."""
-        return None if self.health.up is None else self.summary is not None and not self.health.up
+        """Whether data are shown, but not those of the last poll; None before there are any and a poll has ended."""
+        if self.summary is None:
+            return None if self.health.up is None else False
+        return not self.health.up
 
     @property
     def standing(self) -> tuple[object, ...]:
@@ -171,18 +186,27 @@ class Shown(msgspec.Struct, frozen=True):
 
     def but(self, identity: Identity, health: Health) -> Shown:
         """Give the same data with other news of the polling."""
-        return Shown(identity, health, self.summary)
+        return Shown(identity, health, self.summary, self.changes, self.drift)
 
 
 class PropertyView(msgspec.Struct, frozen=True):
-    """All that is shown of one property at Unix time `now`; `trunks` is None where no good data may be shown."""
+    """All that is shown of one property at Unix time `now`; `trunks` is None where no good data may be shown.
+
+    `since` tells of each of the trunks since which Unix time it has its provisioning state.
+    """
 
     identity: Identity
     health: Health
     trunks: tuple[Trunk, ...] | None
     now: float
+    since: Sequence[int] = ()
+    changes: tuple[int, ...] = NO_CHANGES
+    expected: Expected | None = None
 
     @property
     def shown(self) -> Shown:
         """The same without the single trunks."""
-        return Shown(self.identity, self.health, None if self.trunks is None else summarise(self.trunks, self.now))
+        if self.trunks is None:
+            return Shown(self.identity, self.health, None, self.changes)
+        drift = drift_of(self.expected, self.trunks, self.now) if self.expected else ()
+        return Shown(self.identity, self.health, summarise(self.trunks, self.now), self.changes, drift)

@@ -82,9 +82,14 @@ class Listing(Generic[Record]):
         """Keep nothing of the last walk: the next one is the first."""
         self._kept = ()
 
-    def records(self) -> tuple[Record, ...]:
-        """Read again what the last complete walk brought."""
-        pages = iter(self._kept)
+    @property
+    def kept(self) -> tuple[_Kept, ...]:
+        """The pages of the last complete walk; none before the first."""
+        return self._kept
+
+    def records(self, kept: tuple[_Kept, ...] | None = None) -> tuple[Record, ...]:
+        """Read again what the last complete walk brought, or one before it that was `kept`."""
+        pages = iter(self._kept if kept is None else kept)
 
         async def again(_skip: int) -> Page[Record]:
             return self._reader.read(next(pages).body, self._limits.label_bytes)

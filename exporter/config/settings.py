@@ -32,6 +32,8 @@ __all__ = ["SETTINGS", "Config", "Loaded", "format_duration", "load", "parse", "
 
 Detail = Literal["trunk", "property"]
 _DETAILS: tuple[Detail, ...] = ("trunk", "property")
+Unusable = Literal["set_aside", "ignore"]
+_UNUSABLE: tuple[Unusable, ...] = ("set_aside", "ignore")
 _TOKEN_KEYS = ("token_file", "token_env", "token")
 _LONGEST_TOKEN = 65_536
 _LONGEST_URL = 2048
@@ -241,13 +243,42 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedTrunk:
+    """What a trunk should be like; None expects nothing."""
+
+    sid: str = required(_sid("expected trunk sid"), "the trunk's Sid; it should be there")
+    channel_limit: int | None = optional(integer(0, 2**53), "its channel limit")
+    provisioning_state: str | None = optional(
+        choice("provisioning state", PROVISIONING_STATES.values()), "its provisioning state"
+    )
+    trunk_type: str | None = optional(choice("type", TRUNK_TYPES.values()), "`ip_to_ip` or `authenticated`")
+    active: bool | None = optional(BOOLEAN, "whether it is not deactivated")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Which trunks a property should have, and what they should be like."""
+
+    only: bool = setting(BOOLEAN, False, "whether no other trunks may exist")  # noqa: FBT003 - as all settings are written
+    trunks: tuple[ExpectedTrunk, ...] = setting(
+        list_of(section(ExpectedTrunk), "a list of trunks"), (), "trunks that should be there"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PropertySettings:
     """One property to poll; `place` is where the file names it."""
 
     sid: str = required(_sid("property sid"), "the property's Sid")
     name: str | None = optional(TEXT, "what people call the property; else the name found by discovery")
     filters: Filters = setting(section(Filters), Filters(), "which of its trunks to ask for")
+    expected: Expected | None = optional(section(Expected), "what was agreed: what differs is drift")
     place: Place = field(default=_NOWHERE, compare=False)
+
+
+def _check_property(chosen: PropertySettings | None, keys: Keys, report: Report) -> None:
+    if chosen and chosen.expected and chosen.filters != Filters():
+        report.warn(keys.given["expected"], "trunks that the filters leave out will be missing: expect, or filter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +289,9 @@ class Account:
     token: TokenSource = merged(section(TokenSource))
     discover: Discover | None = optional(section(Discover), "poll the properties found by name, looked up each round")
     properties: tuple[PropertySettings, ...] = setting(
-        list_of(section(PropertySettings), "a list of properties"), (), "properties to poll, beside those discovered"
+        list_of(section(PropertySettings, _check_property), "a list of properties"),
+        (),
+        "properties to poll, beside those discovered",
     )
     place: Place = field(default=_NOWHERE, compare=False)
 
@@ -282,6 +315,22 @@ class Limits:
     )
     label_bytes: int = setting(
         integer(64, MOST_LABEL_BYTES), LABEL_BYTES, "text of more bytes in UTF-8 is cut and ends in `…`, 64 to 65536"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is remembered of changes, and where it outlives a restart."""
+
+    path: Path | None = optional(
+        TEXT.then(_file), "file (SQLite) that keeps the last good data and the changes over a restart"
+    )
+    changes: int = setting(integer(1, 1_000_000), 10_000, "most changes that are kept, 1 to 1000000")
+    keep_for: float = setting(duration(60, 366 * 86_400), 30 * 86_400.0, "how long changes are kept, 1m to 366d")
+    unusable: Unusable = setting(
+        choice("unusable", _UNUSABLE),
+        "set_aside",
+        "a file that cannot be used: `set_aside`, to begin a new one, or `ignore`, to do without",
     )
 
 
@@ -318,6 +367,7 @@ class Config:
         list_of(section(Account, _check_account), "a list of at least one account", 1), "the accounts to poll"
     )
     limits: Limits = setting(section(Limits), Limits(), "how much is taken from the API")
+    state: State = setting(section(State), State(), "what is remembered of changes, and where")
     metrics: Metrics = setting(section(Metrics), Metrics(), "what is published")
 
 

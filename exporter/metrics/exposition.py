@@ -94,8 +94,12 @@ class TrunkLines:
         self._family = family
         self._stems = Stems(family)
 
-    def of(self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], now: float) -> str:
+    def of(
+        self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], now: float, since: Sequence[int]
+    ) -> str:
         """Give a property's lines at the Unix time `now`; all Sids, `sids` those of the trunks, are escaped."""
+        if self._family.since:
+            return self._numbers(property_sid, sids, since)
         if self._family.choice:
             return self._chosen(property_sid, sids, trunks, self._family.choice)
         if self._family.value is None:
@@ -110,6 +114,12 @@ class TrunkLines:
                 if (known := value(trunk, now)) is not None
             ]
         )
+
+    def _numbers(self, property_sid: str, sids: Sequence[str], numbers: Sequence[int]) -> str:
+        """Write a line for each trunk whose number is given."""
+        head, middle, after = self._stems[()]
+        before = f"{head}{property_sid}{middle}"
+        return "".join([f"{before}{sid}{after}{number(each)}\n" for sid, each in zip(sids, numbers, strict=False)])
 
     def _chosen(
         self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], choice: Callable[[Trunk], int | None]
@@ -193,10 +203,10 @@ class Renderer:
     def _published(self, families: Iterable[AnyFamily]) -> tuple[AnyFamily, ...]:
         return tuple(family for family in families if family.name not in self.excluded)
 
-    def trunks(self, property_sid: str, trunks: Sequence[Trunk], now: float) -> list[bytes]:
+    def trunks(self, property_sid: str, trunks: Sequence[Trunk], now: float, since: Sequence[int] = ()) -> list[bytes]:
         """Render a property's trunks as they are at the Unix time `now`: the text for each of `trunk_families`."""
         property_sid, sids = escape(property_sid), escaped([trunk.sid for trunk in trunks])
-        return [lines.of(property_sid, sids, trunks, now).encode() for lines in self._trunk_lines]
+        return [lines.of(property_sid, sids, trunks, now, since).encode() for lines in self._trunk_lines]
 
     def properties(self, layer: int, properties: Sequence[Shown]) -> list[bytes]:
         """Render these properties: the text for each family of a layer, by its place in `LAYERS`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import msgspec
 
+from exporter.history.changes import Kind
 from exporter.model import KINDS, PROVISIONING_STATES, UNKNOWN, UNREADABLE, Trunk
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class TrunkFamily(Described, frozen=True):
     """A family with samples for each trunk, made from the trunk, for a `value` also from the Unix time.
 
     It has one source: a `value`, None where it is not known; a `choice` of one of `choices`, None where there is no
-    sample; or `texts`, the values of its labels where the number is always 1.
+    sample; `texts`, the values of its labels where the number is always 1; or `since`, which the view has beside them.
     """
 
     identity: ClassVar[tuple[str, ...]] = ("property_sid", "trunk_sid")
@@ -55,9 +56,10 @@ class TrunkFamily(Described, frozen=True):
     choice: Callable[[Trunk], int | None] | None = None
     choices: Mapping[int | None, Samples] = msgspec.field(default_factory=dict)
     texts: tuple[Callable[[Trunk], str | None], ...] = ()
+    since: bool = False
 
     def samples(self, trunk: Trunk, now: float) -> Samples:
-        """Give a trunk's samples."""
+        """Give a trunk's samples from all sources but `since`."""
         if self.value:
             return _only(self.value(trunk, now))
         if self.choice:
@@ -66,6 +68,10 @@ class TrunkFamily(Described, frozen=True):
 
     def rows(self, view: PropertyView) -> Iterator[Sample]:
         """Yield the property's samples, the values in the order of `label_names`."""
+        if self.since:
+            for trunk, since in zip(view.trunks or (), view.since, strict=False):
+                yield (view.identity.sid, trunk.sid), since
+            return
         for trunk in view.trunks or ():
             for values, number in self.samples(trunk, view.now):
                 yield (view.identity.sid, trunk.sid, *values), number
@@ -138,6 +144,13 @@ def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFam
             choices=_STATE_SAMPLES,
         ),
         TrunkFamily(
+            "siptrunk_provisioning_state_since_timestamp_seconds",
+            "gauge",
+            "Unix time at which the present provisioning state was first seen; for a trunk not seen before, at which it"
+            " was last modified: the state may be older, and is not younger, so an alert on it is never early.",
+            since=True,
+        ),
+        TrunkFamily(
             "siptrunk_created_timestamp_seconds",
             "gauge",
             "Unix time at which the trunk was created.",
@@ -158,6 +171,7 @@ def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFam
     )
 
 
+_CHANGES = tuple(kind.value for kind in Kind)
 _KINDS = tuple((kind, UNKNOWN not in kind) for kind in KINDS)
 
 
@@ -175,6 +189,10 @@ def _property_info(shown: Shown) -> Samples:
 
 def _poll_failures(shown: Shown) -> Samples:
     return tuple([((reason.value,), count) for reason, count in shown.health.failures.items()])
+
+
+def _changes(shown: Shown) -> Samples:
+    return tuple([((kind,), count) for kind, count in zip(_CHANGES, shown.changes, strict=True)])
 
 
 def _failing(shown: Shown) -> Samples:
@@ -210,6 +228,31 @@ LAYERS: tuple[Layer, ...] = (
                 "gauge",
                 "Sum of the channel limits of the active trunks; absent where one of them is not known.",
                 value=lambda shown: shown.summary.active_channel_limit if shown.summary else None,
+            ),
+        ),
+    ),
+    Layer(
+        attrgetter("drift"),
+        (
+            PropertyFamily(
+                "siptrunk_drift",
+                "gauge",
+                "Whether a trunk differs from what is expected of it, for each expectation; missing: it is not there;"
+                " unexpected: it should not be. Absent where the value is not known, or no data are served.",
+                ("trunk_sid", "field"),
+                samples=attrgetter("drift"),
+            ),
+        ),
+    ),
+    Layer(
+        attrgetter("changes"),
+        (
+            PropertyFamily(
+                "siptrunk_changes_total",
+                "counter",
+                "Changes of the property's trunks that were seen between two complete lists, by kind.",
+                ("kind",),
+                samples=_changes,
             ),
         ),
     ),

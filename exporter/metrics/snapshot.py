@@ -44,7 +44,7 @@ class Snapshot:
     def publish(self, view: PropertyView) -> Shown:
         """Serve a property as `view` has it from now on."""
         shown = view.shown
-        texts = self.renderer.trunks(shown.identity.sid, view.trunks, view.now) if view.trunks else []
+        texts = self.renderer.trunks(shown.identity.sid, view.trunks, view.now, view.since) if view.trunks else []
         self._show(shown, texts)
         return shown
 

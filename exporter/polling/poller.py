@@ -12,6 +12,7 @@ from exporter.api.credentials import Credentials
 from exporter.api.payload import cut
 from exporter.config import Filters
 from exporter.errors import Anomaly, ConfigError, Fault
+from exporter.history.journal import Journal
 from exporter.model import Identity
 from exporter.polling.discovery import Discovery
 from exporter.polling.property_poller import PropertyPoller, Surroundings, Target
@@ -22,7 +23,7 @@ from exporter.shard import WHOLE, Shard
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from exporter.config import Config
+    from exporter.config import Config, PropertySettings
     from exporter.metrics.snapshot import Snapshot
     from exporter.model import PropertyView
     from exporter.telemetry import Telemetry
@@ -50,7 +51,8 @@ class Poller:
         shard: Shard = WHOLE,
     ) -> None:
         client = ApiClient(config.api, telemetry)
-        self._around = Surroundings(client, snapshot, telemetry, config.poll, config.limits, clock)
+        self.journal = Journal(config.state, clock)
+        self._around = Surroundings(client, snapshot, telemetry, config.poll, config.limits, clock, self.journal)
         self._config = config
         self.shard = shard
         self.elsewhere = 0
@@ -98,6 +100,7 @@ class Poller:
             self.discoveries.clear()
         self._config = config
         self._around.poll, self._around.limits = config.poll, config.limits
+        self.journal.configure(config.state)
         self._settle(credentials)
         for runner in self._runners():
             runner.replan()
@@ -191,17 +194,18 @@ class Poller:
             names = discovery.names if discovery else {}
             for chosen in account.properties:
                 name = names.get(chosen.sid, "") if chosen.name is None else chosen.name
-                targets[chosen.sid] = self._target(account.account_sid, chosen.sid, name, chosen.filters)
+                targets[chosen.sid] = self._target(account.account_sid, chosen.sid, name, chosen)
         for account_sid, discovery in self.discoveries.items():
             for sid, name in discovery.found.items():
-                target = targets.setdefault(sid, self._target(account_sid, sid, name, Filters()))
+                target = targets.setdefault(sid, self._target(account_sid, sid, name))
                 if target.identity.account_sid != account_sid:
                     self._around.telemetry.anomalies.labels(Anomaly.REPEATED_PROPERTY).inc()
         return targets
 
-    def _target(self, account_sid: str, sid: str, name: str, filters: Filters) -> Target:
-        shown = cut(name, self._config.limits.label_bytes)
-        return Target(Identity(sid, account_sid, shown), self.credentials[account_sid], filters)
+    def _target(self, account_sid: str, sid: str, name: str, chosen: PropertySettings | None = None) -> Target:
+        shown = Identity(sid, account_sid, cut(name, self._config.limits.label_bytes))
+        filters, expected = (chosen.filters, chosen.expected) if chosen else (Filters(), None)
+        return Target(shown, self.credentials[account_sid], filters, expected)
 
     def _runners(self) -> Iterator[Runner]:
         yield from self.discoveries.values()

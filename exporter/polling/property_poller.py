@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from exporter.api.listing import trunks_of
 from exporter.errors import PollError, Reason
-from exporter.model import Health, Identity, PropertyView, Trunk
+from exporter.history.changes import Kind, compare, states_since
+from exporter.model import NO_CHANGES, Health, Identity, PropertyView, Trunk
 from exporter.polling.rhythm import Rhythm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from exporter.api.client import ApiClient
     from exporter.api.credentials import Credentials
-    from exporter.config import Filters, Limits, Poll
+    from exporter.config import Expected, Filters, Limits, Poll
+    from exporter.history.journal import Journal
     from exporter.metrics.snapshot import Snapshot
     from exporter.telemetry import Telemetry
 
@@ -36,6 +39,7 @@ class Surroundings(msgspec.Struct):
     poll: Poll
     limits: Limits
     clock: Callable[[], float]
+    journal: Journal
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -44,6 +48,7 @@ class Target(msgspec.Struct, frozen=True):
     identity: Identity
     credentials: Credentials
     filters: Filters
+    expected: Expected | None = None
 
     def same_list(self, other: Target) -> bool:
         """Whether both mean the same trunks, so that data of the one are data of the other."""
@@ -60,6 +65,9 @@ class PropertyPoller:
         self._listing = trunks_of(target.credentials, target.identity.sid, target.filters)
         self._health = Health(0, _NO_FAILURES)
         self._last_success: float | None = None
+        self._seen_at = 0.0
+        self._since: Sequence[int] = ()
+        self._changes = NO_CHANGES
         self._timer: asyncio.TimerHandle | None = None
         self._serve()
 
@@ -77,8 +85,8 @@ class PropertyPoller:
         """Go on with the same trunks under another name or other credentials."""
         if target.credentials is not self.target.credentials:
             self._listing.query = trunks_of(target.credentials, target.identity.sid, target.filters).query
-        self.target = target
-        self._serve()
+        expected, self.target = self.target.expected, target
+        self._serve(anew=target.expected != expected)
 
     def replan(self) -> None:
         """Take to a configuration that has changed."""
@@ -110,12 +118,15 @@ class PropertyPoller:
         started = loop.time()
         token = self.target.credentials.version
         error, trunks = None, None
+        before = self._listing.kept
         try:
             trunks = await self._fetch()
         except PollError as caught:
             error = caught.bare()
         if error is None:
             self._last_success = loop.time()
+        if trunks is not None:
+            self._compare(self._listing.records(before) if before else None, trunks)
         self._note(error, loop.time() - started)
         outdated = self.target.credentials.version is not token
         self.rhythm.ended(error, self._around.poll.interval, outdated=outdated)
@@ -155,26 +166,43 @@ class PropertyPoller:
         elif before.polls:
             log.info("poll succeeded again", extra=about)
 
+    def _compare(self, before: tuple[Trunk, ...] | None, after: tuple[Trunk, ...]) -> None:
+        """Note what has changed since `before`, the last complete list known; None where there was none."""
+        identity, now = self.target.identity, self._around.clock()
+        if before is None:
+            self._since = states_since((), (), after, now)
+        elif changes := list(compare(identity.sid, before, self._seen_at, after, now)):
+            counted = Counter(change.kind for change in changes)
+            self._changes = tuple([count + counted[kind] for kind, count in zip(Kind, self._changes, strict=True)])
+            self._around.journal.record(identity, changes)
+        if before is not None and before is not after:
+            self._since = states_since(before, self._since, after, now)
+        self._seen_at = now
+
     def view(self) -> PropertyView:
         """Give what is served now, the trunks read again."""
         return self._view(self._listing.records() if self._seconds_left() > 0 else None)
 
     def _view(self, trunks: tuple[Trunk, ...] | None) -> PropertyView:
-        return PropertyView(self.target.identity, self._health, trunks, self._around.clock())
+        now, expected = self._around.clock(), self.target.expected
+        return PropertyView(self.target.identity, self._health, trunks, now, self._since, self._changes, expected)
 
-    def _serve(self, trunks: tuple[Trunk, ...] | None = None) -> None:
+    def _serve(self, trunks: tuple[Trunk, ...] | None = None, *, anew: bool = False) -> None:
         """Serve the last good list until something makes it untrue: an EndDate that comes, or its own age.
 
-        `trunks` are that list where they are not those served already.
+        `trunks` are that list where they are not those served already; `anew` has it read again all the same.
         """
         snapshot, now, left = self._around.snapshot, self._around.clock(), self._seconds_left()
         before = snapshot.get(self.target.identity.sid)
         summary = before.summary if before else None
         still_true = summary is not None and summary.true_from <= now < summary.true_until
-        if before and trunks is None and (still_true if left > 0 else summary is None):
+        if before and trunks is None and not anew and (still_true if left > 0 else summary is None):
             shown = snapshot.publish_health(self.target.identity, self._health)
         else:
-            shown = snapshot.publish(self.view() if trunks is None else self._view(trunks if left > 0 else None))
+            if trunks is None and left > 0:
+                trunks = self._listing.records()
+                self._compare(trunks, trunks)
+            shown = snapshot.publish(self._view(trunks if left > 0 else None))
         if shown.summary:
             self._look_again(min(left, shown.summary.true_until - now))
 

@@ -13,6 +13,8 @@ from exporter.config import (
     Api,
     Config,
     Discover,
+    Expected,
+    ExpectedTrunk,
     Filters,
     Limits,
     Loaded,
@@ -20,6 +22,7 @@ from exporter.config import (
     Poll,
     PropertySettings,
     Secret,
+    State,
     TokenSource,
     load,
     parse,
@@ -48,6 +51,7 @@ def test_what_is_left_out_has_the_documented_default() -> None:
             poll=Poll(60, 300),
             accounts=(Account(ACCOUNT, BY_ENV, None, (PropertySettings(PROPERTY, None, Filters(None, None, None)),)),),
             limits=Limits(100_000, 1024),
+            state=State(None, 10_000, 30 * 86_400, "set_aside"),
             metrics=Metrics("trunk", INFO_LABELS, ()),
         ),
         [],
@@ -56,6 +60,11 @@ def test_what_is_left_out_has_the_documented_default() -> None:
 
 def test_what_is_given_is_what_is_read() -> None:
     filters = Filters("authenticated", active=True, provisioning_state="active")
+    trunks = (
+        ExpectedTrunk("ST234567890ABCDEF1234567890ABCDE", 30, "deprovisioning", "ip_to_ip", active=False),
+        ExpectedTrunk("ST334567890ABCDEF1234567890ABCDE"),
+    )
+    expected = Expected(only=True, trunks=trunks)
     assert load(HERE / "good/full.yaml").config == Config(
         api=Api("https://api.example:8443/fone", 90, 1000, 1, 0.5, 20),
         poll=Poll(86_400, 604_800),
@@ -64,11 +73,15 @@ def test_what_is_given_is_what_is_read() -> None:
                 ACCOUNT,
                 BY_ENV,
                 Discover(re.compile("office$"), re.compile("^test ")),
-                (PropertySettings(PROPERTY, "Sydney office", filters),),
+                (
+                    PropertySettings(PROPERTY, "Sydney office", filters),
+                    PropertySettings("S2234567890ABCDEF1234567890ABCDE", expected=expected),
+                ),
             ),
             Account("A2234567890ABCDEF1234567890ABCDE", BY_ENV, Discover()),
         ),
         limits=Limits(5000, 64),
+        state=State(HERE / "good/state.db", 5, 3600, "ignore"),
         metrics=Metrics("property", ("trunk_type", "name"), ("siptrunk_modified_timestamp_seconds",)),
     )
 

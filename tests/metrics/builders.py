@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry
 
-from exporter.config import Metrics
+from exporter.config import Expected, ExpectedTrunk, Metrics
 from exporter.errors import Reason
+from exporter.history.changes import Kind
 from exporter.metrics.exposition import Renderer
 from exporter.metrics.scrape import OPENMETRICS, Scraper
 from exporter.metrics.snapshot import Snapshot
@@ -20,6 +22,7 @@ T = TypeVar("T")
 
 NOW = 1_800_000_000.0
 IDENTITY = Identity("S1", "A1", "Sydney office")
+CHANGES = tuple(range(len(Kind)))
 NEVER_POLLED = Health(0, dict.fromkeys(Reason, 0))
 HEALTHY = Health(
     polls=3,
@@ -47,7 +50,10 @@ def view(
     *trunks: Trunk, health: Health = HEALTHY, identity: Identity = IDENTITY, now: float = NOW, shown: bool = True
 ) -> PropertyView:
     """Give a property with `trunks`, or where they are not `shown` without any data."""
-    return PropertyView(identity, health, trunks if shown else None, now)
+    # Of the trunks one is expected, and no others.
+    expected = Expected(only=True, trunks=(ExpectedTrunk(trunks[0].sid, channel_limit=1),)) if trunks else None
+    since = array("q", [int(now) - 60] * len(trunks))
+    return PropertyView(identity, health, trunks if shown else None, now, since, CHANGES, expected)
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -187,7 +187,9 @@ def test_siptrunk_info_carries_the_labels_that_are_wanted(labels: tuple[str, ...
 def test_detail_property_leaves_out_just_the_series_of_single_trunks() -> None:
     shown = view(FULL, health=FAILING)
     blocks = re.split("(?=^# HELP )", text_of([shown]), flags=re.MULTILINE)
-    expected = "".join(block for block in blocks if "trunk_sid" not in block)
+    expected = "".join(
+        block for block in blocks if block.startswith("# HELP siptrunk_drift") or "trunk_sid" not in block
+    )
 
     assert expected == text_of([shown], Metrics(detail="property"))
     assert "siptrunk_property_active_trunks" in expected
@@ -202,9 +204,9 @@ def test_a_sample_with_too_few_or_too_many_label_values_is_refused(values: tuple
     each = view(FULL)
 
     with pytest.raises(ValueError, match=r"x has 4 labels, but a sample with . values"):
-        TrunkLines(chosen).of("S1", ["T1"], each.trunks or (), NOW)
+        TrunkLines(chosen).of("S1", ["T1"], each.trunks or (), NOW, ())
     with pytest.raises(ValueError, match="zip"):
-        TrunkLines(texts).of("S1", ["T1"], each.trunks or (), NOW)
+        TrunkLines(texts).of("S1", ["T1"], each.trunks or (), NOW, ())
     with pytest.raises(ValueError, match=r"x has 3 labels, but a sample with . values"):
         PropertyLines(of_property).of(["S1"], [each.shown])
     for family in (chosen, texts, of_property):

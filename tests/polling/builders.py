@@ -40,6 +40,7 @@ API = Api(base_url="https://api.test", requests_per_second=0, max_attempts=1)
 EVERY = Discover()
 HEALTH_BEFORE_THE_FIRST_POLL = {
     "siptrunk_property_info",
+    "siptrunk_changes_total",
     "siptrunk_property_polls_total",
     "siptrunk_property_poll_failures_total",
 }

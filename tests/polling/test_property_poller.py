@@ -23,6 +23,7 @@ DATA = {
     "siptrunk_channel_limit",
     "siptrunk_active",
     "siptrunk_provisioning_state",
+    "siptrunk_provisioning_state_since_timestamp_seconds",
     "siptrunk_property_trunks",
     "siptrunk_property_active_trunks",
     "siptrunk_property_active_channel_limit",

@@ -1,0 +1,46 @@
+"""What differs from what was agreed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from exporter.config import Expected
+    from exporter.model import Trunk
+
+Drift = tuple[tuple[tuple[str, str], int], ...]
+"""For each expectation the trunk's Sid and the field, and 1 where it does not hold, 0 where it does."""
+
+FIELDS: Mapping[str, Callable[[Trunk, float], object]] = {
+    "channel_limit": lambda trunk, _now: trunk.channel_limit,
+    "provisioning_state": lambda trunk, _now: None if trunk.provisioning_state is None else trunk.state,
+    "trunk_type": lambda trunk, _now: None if trunk.type is None else trunk.trunk_type,
+    "active": lambda trunk, now: trunk.active(now),
+}
+"""What of a trunk can be expected: its key in the configuration, and its value at a Unix time, None if not known."""
+
+
+def drift_of(expected: Expected, trunks: Sequence[Trunk], now: float) -> Drift:
+    """Compare a property's trunks, as they are at Unix time `now`, with what is expected of them.
+
+    A trunk that is missing has no other field, and what is not known of a trunk is neither as expected nor not.
+    """
+    return tuple(_drift(expected, {trunk.sid: trunk for trunk in trunks}, now))
+
+
+def _drift(expected: Expected, there: Mapping[str, Trunk], now: float) -> Iterator[tuple[tuple[str, str], int]]:
+    for each in expected.trunks:
+        trunk = there.get(each.sid)
+        yield (each.sid, "missing"), int(trunk is None)
+        if trunk is None:
+            continue
+        for field, value in FIELDS.items():
+            wanted, actual = getattr(each, field), value(trunk, now)
+            if None not in (wanted, actual):
+                yield (each.sid, field), int(wanted != actual)
+    if expected.only:
+        agreed = {each.sid for each in expected.trunks}
+        for sid in there:
+            yield (sid, "unexpected"), int(sid not in agreed)

@@ -1,0 +1,1 @@
+"""What changed, when, and since when it has been so."""

@@ -1,0 +1,112 @@
+"""Two complete walks of a property, compared trunk by trunk."""
+
+from __future__ import annotations
+
+from array import array
+from enum import StrEnum
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from exporter.model import Trunk
+
+Value = str | int | None
+_Difference = tuple["Kind", str, Value, Value]
+
+
+class Kind(StrEnum):
+    """What can change; the values are those of the label `kind`."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    RENAMED = "renamed"
+    CHANNEL_LIMIT = "channel_limit"
+    PROVISIONING_STATE = "provisioning_state"
+    DEACTIVATED = "deactivated"
+    REACTIVATED = "reactivated"
+    TYPE = "type"
+    REFERENCE = "reference"
+    CALLER_ID = "caller_id"
+
+
+_COMPARED: tuple[tuple[Kind, str, Callable[[Trunk], Value]], ...] = (
+    (Kind.RENAMED, "name", attrgetter("name")),
+    (Kind.CHANNEL_LIMIT, "channel_limit", attrgetter("channel_limit")),
+    (Kind.PROVISIONING_STATE, "provisioning_state", attrgetter("state")),
+    (Kind.TYPE, "trunk_type", attrgetter("trunk_type")),
+    (Kind.REFERENCE, "customer_reference", attrgetter("customer_reference")),
+    (Kind.REFERENCE, "external_reference", attrgetter("external_reference")),
+    (Kind.CALLER_ID, "default_caller_id", attrgetter("default_caller_id")),
+)
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """One change of a trunk, seen at the Unix time `seen`; `modified` is the API's own time of the last one.
+
+    `field` names what has changed, as the kind or more closely; `trunk` is the trunk's name now, or the last one. Of a
+    trunk that came, went, or changed as a whole there is no old or new value.
+    """
+
+    seen: float
+    property_sid: str
+    trunk_sid: str
+    trunk: str | None
+    kind: Kind
+    field: str
+    old: Value
+    new: Value
+    modified: int | None
+
+
+def compare(
+    property_sid: str, before: Sequence[Trunk], then: float, after: Sequence[Trunk], now: float
+) -> Iterator[Change]:
+    """Yield what is other in `after`, seen at Unix time `now`, than it was in `before`, seen at `then`."""
+    gone = {trunk.sid: trunk for trunk in before}
+    for trunk in after:
+        for found in _between(gone.pop(trunk.sid, None), then, trunk, now):
+            yield Change(now, property_sid, trunk.sid, trunk.name, *found, trunk.modified)
+    for trunk in gone.values():
+        yield Change(now, property_sid, trunk.sid, trunk.name, *_as_a_whole(Kind.REMOVED), trunk.modified)
+
+
+def _between(before: Trunk | None, then: float, after: Trunk, now: float) -> Iterator[_Difference]:
+    if before is None:
+        yield _as_a_whole(Kind.ADDED)
+        return
+    if before.end_date or after.end_date:
+        was_active, is_active = before.active(then), after.active(now)
+        # What is not known has not changed.
+        if None not in (was_active, is_active) and was_active != is_active:
+            yield _as_a_whole(Kind.REACTIVATED if is_active else Kind.DEACTIVATED)
+    if before != after:
+        for kind, field, value in _COMPARED:
+            if (old := value(before)) != (new := value(after)):
+                yield kind, field, old, new
+
+
+def _as_a_whole(kind: Kind) -> _Difference:
+    return kind, kind.value, None, None
+
+
+def states_since(
+    before: Sequence[Trunk], before_since: Sequence[int], after: Sequence[Trunk], now: float
+) -> array[int]:
+    """Give since which Unix time each trunk of `after` has its provisioning state; `before_since` is that of `before`.
+
+    Of a trunk not seen before that is when it was last modified: its state may be older, and is not younger.
+    """
+    known = {trunk.sid: (trunk.state, since) for trunk, since in zip(before, before_since, strict=True)}
+    seen = int(now)
+
+    def since(trunk: Trunk) -> int:
+        if trunk.sid not in known:
+            return min(trunk.modified or seen, seen)
+        state, earlier = known[trunk.sid]
+        return earlier if state == trunk.state else seen
+
+    return array("q", map(since, after))

@@ -1,0 +1,117 @@
+"""Two walks compared: every kind of change, and nothing where nothing has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.history.changes import Change, Kind, Value, compare, states_since
+from exporter.model import UNREADABLE, Trunk
+from tests.metrics.builders import NOW, trunk
+from tests.metrics.strategies import TRUNKS
+
+THEN = NOW - 60
+LISTS = st.lists(TRUNKS, max_size=5, unique_by=lambda each: each.sid)
+AHEAD, BETWEEN = int(NOW) + 1, int(NOW) - 30
+
+
+def changes(before: list[Trunk], after: list[Trunk]) -> list[tuple[str, Kind, str, Value, Value]]:
+    found = list(compare("S1", before, THEN, after, NOW))
+    assert all((each.seen, each.property_sid) == (NOW, "S1") for each in found)
+    return [(each.trunk_sid, each.kind, each.field, each.old, each.new) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"name": "a"}, {"name": "b"}, (Kind.RENAMED, "name", "a", "b")),
+        ({"name": None}, {"name": "b"}, (Kind.RENAMED, "name", None, "b")),
+        ({"channel_limit": 30}, {"channel_limit": 0}, (Kind.CHANNEL_LIMIT, "channel_limit", 30, 0)),
+        ({"channel_limit": 30}, {"channel_limit": None}, (Kind.CHANNEL_LIMIT, "channel_limit", 30, None)),
+        (
+            {"provisioning_state": 1},
+            {"provisioning_state": 2},
+            (Kind.PROVISIONING_STATE, "provisioning_state", "provisioning", "active"),
+        ),
+        (
+            {"provisioning_state": 2},
+            {"provisioning_state": UNREADABLE},
+            (Kind.PROVISIONING_STATE, "provisioning_state", "active", "unknown"),
+        ),
+        ({"type": 0}, {"type": 1}, (Kind.TYPE, "trunk_type", "ip_to_ip", "authenticated")),
+        ({"customer_reference": "a"}, {"customer_reference": "b"}, (Kind.REFERENCE, "customer_reference", "a", "b")),
+        ({"external_reference": "a"}, {"external_reference": ""}, (Kind.REFERENCE, "external_reference", "a", "")),
+        ({"default_caller_id": "1"}, {"default_caller_id": "2"}, (Kind.CALLER_ID, "default_caller_id", "1", "2")),
+        ({}, {"end_date": BETWEEN}, (Kind.DEACTIVATED, "deactivated", None, None)),
+        # Nobody wrote anything: the time that was set has come.
+        ({"end_date": BETWEEN}, {"end_date": BETWEEN}, (Kind.DEACTIVATED, "deactivated", None, None)),
+        ({"end_date": 1}, {"end_date": 0}, (Kind.REACTIVATED, "reactivated", None, None)),
+        ({"end_date": 1}, {"end_date": AHEAD}, (Kind.REACTIVATED, "reactivated", None, None)),
+    ],
+)
+def test_each_kind_of_change_is_told_with_the_old_and_the_new_value(
+    before: dict[str, Any], after: dict[str, Any], expected: tuple[Kind, str, Value, Value]
+) -> None:
+    assert changes([trunk(**before)], [trunk(**after)]) == [("T1", *expected)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"end_date": AHEAD}, {"end_date": AHEAD}),
+        ({}, {"end_date": AHEAD}),
+        ({"end_date": 1}, {"end_date": 2}),
+        ({"end_date": 1}, {"end_date": UNREADABLE}),
+        ({"end_date": UNREADABLE}, {}),
+        ({"modified": 1}, {"modified": 2}),
+        ({"provisioning_state": None}, {"provisioning_state": UNREADABLE}),
+    ],
+)
+def test_what_nobody_can_tell_or_nobody_asks_for_is_no_change(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert changes([trunk(**before)], [trunk(**after)]) == []
+
+
+def test_trunks_that_come_and_go_are_named_and_dated() -> None:
+    gone, new = trunk("T1", name="old", modified=1, channel_limit=3), trunk("T2", name="new", modified=2)
+
+    assert list(compare("S1", [gone], THEN, [new], NOW)) == [
+        Change(NOW, "S1", "T2", "new", Kind.ADDED, "added", None, None, 2),
+        Change(NOW, "S1", "T1", "old", Kind.REMOVED, "removed", None, None, 1),
+    ]
+
+
+@given(LISTS, st.randoms())
+def test_the_same_trunks_in_another_order_have_not_changed(trunks: list[Trunk], random: Any) -> None:  # noqa: ANN401 - hypothesis has no name for it
+    shuffled = random.sample(trunks, len(trunks))
+    assert list(compare("S1", trunks, NOW, shuffled, NOW)) == []
+
+
+@given(LISTS, LISTS)
+def test_each_trunk_that_is_in_one_list_alone_came_or_went_and_no_other_did(
+    before: list[Trunk], after: list[Trunk]
+) -> None:
+    found = changes(before, after)
+    were, are = {each.sid for each in before}, {each.sid for each in after}
+
+    assert {sid for sid, kind, *_ in found if kind is Kind.ADDED} == are - were
+    assert {sid for sid, kind, *_ in found if kind is Kind.REMOVED} == were - are
+
+
+def test_a_state_lasts_since_it_was_first_seen_whatever_else_changes() -> None:
+    before = [trunk("T1", provisioning_state=1, modified=100), trunk("T2", provisioning_state=1, modified=200)]
+    since = states_since((), (), before, THEN)
+    after = [
+        trunk("T2", provisioning_state=2, modified=300),
+        trunk("T1", provisioning_state=1, modified=300, name="renamed"),
+    ]
+
+    assert list(since) == [100, 200]
+    assert list(states_since(before, since, after, NOW)) == [int(NOW), 100]
+
+
+@pytest.mark.parametrize(("modified", "expected"), [(None, int(NOW)), (0, int(NOW)), (7, 7), (AHEAD, int(NOW))])
+def test_at_first_sight_a_state_lasts_since_the_trunk_was_last_modified(modified: int | None, expected: int) -> None:
+    assert list(states_since((), (), [trunk(modified=modified)], NOW)) == [expected]
