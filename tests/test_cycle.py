@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from exporter.simulator import Fault
 
+SINCE = "siptrunk_provisioning_state_since_timestamp_seconds"
 NOW = 1_790_000_000.0
 
 
@@ -25,8 +26,8 @@ def clock() -> float:
 
 
 def data_of(samples: Samples) -> Samples:
-    """Leave out how the polling went and what the exporter tells of itself."""
-    told_otherwise = ("siptrunk_exporter_", "siptrunk_property_", "process_", "python_")
+    """Leave out how the polling went, what was before, and what the exporter tells of itself."""
+    told_otherwise = ("siptrunk_exporter_", "siptrunk_property_", "siptrunk_changes_", SINCE, "process_", "python_")
     aggregates = (
         "siptrunk_property_trunks",
         "siptrunk_property_active_trunks",
@@ -35,6 +36,16 @@ def data_of(samples: Samples) -> Samples:
     return {
         name: values for name, values in samples.items() if name in aggregates or not name.startswith(told_otherwise)
     }
+
+
+def changes_of(samples: Samples, sid: str) -> dict[str, float]:
+    """Give the changes counted for a property, by kind, as far as there were any."""
+    counted = {
+        dict(key)["kind"]: count
+        for key, count in samples["siptrunk_changes_total"].items()
+        if sid in dict(key).values()
+    }
+    return {kind: count for kind, count in counted.items() if count}
 
 
 def of(samples: Samples, name: str, sid: str, **more: str) -> float | None:
@@ -63,6 +74,8 @@ async def test_what_the_carrier_has_is_what_a_scrape_says_in_every_shape_of_its_
         samples = await exporter.samples()
         assert data_of(samples) == truth(simulator.carrier, NOW)
         assert set(samples["siptrunk_property_up"].values()) == {1}
+        # At first sight a state lasts since the trunk was last modified.
+        assert samples.get(SINCE) == samples.get("siptrunk_modified_timestamp_seconds")
 
 
 async def test_whatever_the_page_size_the_samples_are_the_same(tmp_path: Path) -> None:
@@ -74,11 +87,20 @@ async def test_whatever_the_page_size_the_samples_are_the_same(tmp_path: Path) -
                 assert data_of(await exporter.samples()) == truth(simulator.carrier, NOW)
 
 
+def known(simulator: Simulator, sid: str) -> dict[str, tuple[object, ...]]:
+    """Give what of a property's trunks changes at the simulated carrier, by the trunk's Sid."""
+    return {
+        each.sip_trunk_sid: (each.name, each.channel_limit, each.provisioning_state, bool(each.end_date))
+        for each in simulator.carrier.trunks(sid)
+    }
+
+
 async def test_what_changes_at_the_carrier_changes_at_the_next_poll(tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(properties=2, trunks=20), clock) as simulator:
         async with running(write(tmp_path, simulator), clock) as exporter:
             await exporter.ready()
             sid = simulator.carrier.property_sids[0]
+            before = {each: known(simulator, each) for each in simulator.carrier.property_sids}
             gone = simulator.carrier.trunks(sid)[0]
             simulator.carrier.remove(sid, gone.sip_trunk_sid)
             for _ in range(50):
@@ -88,6 +110,16 @@ async def test_what_changes_at_the_carrier_changes_at_the_next_poll(tmp_path: Pa
             samples = await exporter.samples()
         assert data_of(samples) == truth(simulator.carrier, NOW)
         assert of(samples, "siptrunk_channel_limit", sid, trunk_sid=gone.sip_trunk_sid) is None
+        for each, was in before.items():
+            now = known(simulator, each)
+            stayed = was.keys() & now.keys()
+            expected = {"added": len(now.keys() - was.keys()), "removed": len(was.keys() - now.keys())}
+            for at, kind in enumerate(("renamed", "channel_limit", "provisioning_state", "active")):
+                expected[kind] = sum(was[trunk][at] != now[trunk][at] for trunk in stayed)
+            counted = changes_of(samples, each)
+            counted["active"] = counted.pop("deactivated", 0) + counted.pop("reactivated", 0)
+            assert counted == {kind: count for kind, count in expected.items() if count or kind == "active"}
+            assert counted
 
 
 FAULTS = {
