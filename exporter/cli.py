@@ -181,7 +181,9 @@ def parser() -> argparse.ArgumentParser:
     check = add("check", _check, "validate the configuration and print every fault", (*CONFIG_FLAGS, WEB_CONFIG_FLAG))
     check.add_argument("--live", action="store_true", help="also ask the API once for each account and property")
     once = add("once", _once, "poll once and print the exposition", CONFIG_FLAGS)
-    once.add_argument("--property", metavar="SID", help="poll this property alone")
+    expect = add("expect", _expect, "print what is there now as the expected part of a configuration", CONFIG_FLAGS)
+    for command in (once, expect):
+        command.add_argument("--property", metavar="SID", help="poll this property alone")
     add("demo", _demo, "serve a simulated carrier's trunks, to see it work", WEB_FLAGS)
     add("simulate", _simulate, "be a stand-in for the carrier's API", ()).complete = _add_simulators
     return top
@@ -215,6 +217,10 @@ def _check(options: argparse.Namespace) -> int:
 
 def _once(options: argparse.Namespace) -> int:
     return asyncio.run(oneshot.once(Path(options.config), options.shard, options.property))
+
+
+def _expect(options: argparse.Namespace) -> int:
+    return asyncio.run(oneshot.expect(Path(options.config), options.shard, options.property))
 
 
 # The daemon does without the simulator, whose loading takes time and memory.

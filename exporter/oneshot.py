@@ -1,4 +1,4 @@
-"""The commands that end by themselves: check and once."""
+"""The commands that end by themselves: check, once and expect."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from exporter.api.client import ApiClient
 from exporter.api.listing import properties_of, trunks_of
 from exporter.config import load
 from exporter.daemon import Daemon
+from exporter.drift import block
 from exporter.errors import ConfigError, Fault, PollError
 from exporter.polling.poller import read_credentials
 from exporter.telemetry import Telemetry
@@ -102,15 +103,33 @@ async def once(path: Path, shard: Shard, only: str | None) -> int:
 
     What is printed leaves the metrics of the process out: a textfile collector has its own.
     """
+    daemon = await _polled(path, shard, only)
+    scrape = await daemon.scraper.scrape("", "")
+    # As bytes: the exposition is UTF-8 whatever the locale.
+    sys.stdout.buffer.write(scrape.body)
+    sys.stdout.buffer.flush()
+    return _told_failures(daemon, only)
+
+
+async def expect(path: Path, shard: Shard, only: str | None) -> int:
+    """Poll the shard once, print what is there as what is expected, and give the exit status: 1 if anything failed."""
+    daemon = await _polled(path, shard, only)
+    sys.stdout.buffer.write("".join(block(view) for view in daemon.poller.views()).encode())
+    sys.stdout.buffer.flush()
+    return _told_failures(daemon, only)
+
+
+async def _polled(path: Path, shard: Shard, only: str | None) -> Daemon:
     daemon = Daemon(lambda: load(path), time.time, shard)
     try:
         await daemon.poller.poll_once(only)
     finally:
         await daemon.poller.stop()
-    scrape = await daemon.scraper.scrape("", "")
-    # As bytes: the exposition is UTF-8 whatever the locale.
-    sys.stdout.buffer.write(scrape.body)
-    sys.stdout.buffer.flush()
+    return daemon
+
+
+def _told_failures(daemon: Daemon, only: str | None) -> int:
+    """Print what failed; give the exit status."""
     failures = [
         f"account {sid}: {discovery.last_error}"
         for sid, discovery in daemon.poller.discoveries.items()
@@ -122,7 +141,7 @@ async def once(path: Path, shard: Shard, only: str | None) -> int:
         if poller.health.last_error
     ]
     if only and only not in daemon.poller.properties:
-        why = "neither configured nor discovered" if shard.owns(only) else f"not of the shard {shard}"
+        why = "neither configured nor discovered" if daemon.shard.owns(only) else f"not of the shard {daemon.shard}"
         failures.append(f"property {only}: {why}")
     for failure in failures:
         print(failure, file=sys.stderr)

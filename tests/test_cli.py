@@ -233,6 +233,44 @@ async def test_once_prints_the_exposition_and_fails_where_a_property_does(tmp_pa
     assert unknown[2].splitlines()[-1] == "property SNOBODY: neither configured nor discovered"
 
 
+async def test_what_expect_prints_can_be_pasted_and_then_nothing_drifts_until_something_changes(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=30)) as simulator:
+        path = write(tmp_path, simulator)
+        status, output, _ = await finished("expect", f"--config.file={path}")
+        assert status == 0
+        path.write_text(configuration(simulator, accounts=f"properties:\n{output}"))
+        _, before, _ = await finished("once", f"--config.file={path}")
+        sid = simulator.carrier.property_sids[0]
+        gone = simulator.carrier.trunks(sid)[0].sip_trunk_sid
+        simulator.carrier.remove(sid, gone)
+        _, after, _ = await finished("once", f"--config.file={path}")
+
+        for each in simulator.carrier.property_sids:
+            assert f"- sid: {each}\n" in output
+            assert all(trunk.name in output for trunk in simulator.carrier.trunks(each))
+    drift = parse(before)["siptrunk_drift"]
+    trunks = sum(len(simulator.carrier.trunks(each)) for each in simulator.carrier.property_sids)
+    # What is removed by now was there when it was asked for.
+    assert len(drift) == (trunks + 1) * len(("missing", "unexpected", "channel_limit", "state", "type", "active"))
+    assert set(drift.values()) == {0}
+    assert [key for key, value in parse(after)["siptrunk_drift"].items() if value] == [
+        labels(property_sid=sid, trunk_sid=gone, field="missing")
+    ]
+
+
+async def test_expect_says_what_it_could_not_see(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        ill, well = simulator.carrier.property_sids
+        path = write(tmp_path, simulator, configuration(simulator, api="max_attempts: 1"))
+        simulator.fail(ill, "500")
+        status, output, errors = await finished("expect", f"--config.file={path}")
+        alone = await finished("expect", f"--config.file={path}", "--property", well)
+    assert status == 1
+    assert (ill in output, well in output) == (False, True)
+    assert errors.splitlines()[-1].startswith(f"property {ill}: server_error: ")
+    assert alone[:2] == (0, output)
+
+
 async def test_the_demo_serves_at_least_5_properties_and_200_trunks_and_says_where_to_look() -> None:
     async with command("demo", HERE) as exporter:
         address = (await exporter.logged("listening"))["addresses"]

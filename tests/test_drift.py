@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter.config import Expected, ExpectedTrunk
-from exporter.drift import drift_of
-from exporter.model import UNREADABLE
-from tests.metrics.builders import NOW, trunk
+from exporter.drift import block, drift_of
+from exporter.model import UNREADABLE, Identity, Trunk
+from tests.config.reading import ACCOUNT, PROPERTY, read
+from tests.metrics.builders import NOW, trunk, view
+from tests.metrics.strategies import TEXT, TRUNKS
+
+SIDS = st.from_regex("[A-Za-z0-9]{1,8}", fullmatch=True) | st.sampled_from(("null", "0123", "yes", "1e5")) | TEXT
 
 
 def fields(expected: dict[str, Any], actual: dict[str, Any]) -> dict[str, int]:
@@ -58,3 +65,23 @@ def test_where_no_others_may_exist_each_that_is_there_is_as_agreed_or_unexpected
         ("T1", "unexpected"): 0,
         ("T2", "unexpected"): 1,
     }
+
+
+@given(st.lists(st.builds(replace, TRUNKS, sid=SIDS), max_size=4, unique_by=lambda each: each.sid), TEXT)
+def test_whatever_is_there_is_written_so_that_it_is_what_is_expected(trunks: list[Trunk], name: str) -> None:
+    there = view(*trunks, identity=Identity(PROPERTY, ACCOUNT, name))
+    written = block(there)
+    text = f"accounts:\n  - account_sid: {ACCOUNT}\n    token: x\n    properties:\n{written}"
+    (chosen,) = read(text).config.accounts[0].properties
+
+    assert chosen.expected
+    assert chosen.expected.only
+    left_out = {each.sid for each in trunks} - {each.sid for each in chosen.expected.trunks}
+    assert written.count("# left out") == len(left_out)
+    assert not any(sid.isascii() and sid.isalnum() and sid.lower() != "null" for sid in left_out)
+    differs = {key for key, number in drift_of(chosen.expected, trunks, NOW) if number}
+    assert differs == {(sid, "unexpected") for sid in left_out}
+
+
+def test_a_property_without_data_expects_nothing() -> None:
+    assert block(view(shown=False)) == ""

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from exporter.errors import ConfigError
+from exporter.web.api import changes
 from exporter.web.sending import send
 from exporter.web.status import CONTENT_SECURITY_POLICY, LINKS, Status, page, status_of
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 SMALL = 2**16
 """Most bytes of a body that is sent in one go."""
-RESERVED = ("/", "/-/reload", *LINKS)
+RESERVED = ("/", "/-/reload", "/api/v1/changes", *LINKS)
 """The paths that the metrics cannot have."""
 
 
@@ -53,6 +54,7 @@ class Endpoints(msgspec.Struct, frozen=True):
                 web.get("/-/ready", self._is_ready),
                 web.get("/config", self._config),
                 web.get("/api/v1/status", self._status),
+                web.get("/api/v1/changes", self._changes),
                 web.post("/-/reload", self._reload),
             ]
         )
@@ -88,6 +90,12 @@ class Endpoints(msgspec.Struct, frozen=True):
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.json_response(msgspec.structs.asdict(self._gather()))
+
+    async def _changes(self, request: web.Request) -> web.Response:
+        try:
+            return web.json_response(changes(request.query, self.poller.journal, self.clock()))
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
 
     async def _healthy(self, _request: web.Request) -> web.Response:
         trouble = self.trouble()
