@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of each target by atheris: `python -m tests.fuzz [TARGET=RUNS …]`.
 
 Each target runs in a process of its own, for so many inputs, or `SECONDS` at most. What broke a promise is left under
-.cache/fuzz with the traceback on standard error; the exit status is 1 then.
+.cache/fuzz with the traceback on standard error; the exit status is 1 then, and where time was short for the inputs.
 """
 
 from __future__ import annotations
@@ -60,21 +60,23 @@ def _fuzz(name: str, runs: int) -> int:
             errors="replace",
             check=False,
         )
-    print(f"{name}: {_figures(done.stdout)}", flush=True)
+    inputs, figures = _figures(done.stdout)
+    short = inputs < runs
+    print(f"{name}: {figures}{f': SHORT OF {runs:,}' if short else ''}", flush=True)
     if done.returncode:
         print(done.stdout[-5000:], file=sys.stderr)
-    return int(done.returncode != 0)
+    return int(done.returncode != 0 or short)
 
 
-def _figures(log: str) -> str:
-    """Sum up what libFuzzer has said."""
+def _figures(log: str) -> tuple[int, str]:
+    """Give how many inputs there were by what libFuzzer has said, and sum it up."""
     done = re.search(r"Done (\d+) runs in (\d+) second", log)
     covered = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", log)
     if not done or not covered:
-        return "broken off"
+        return 0, "broken off"
     inputs, seconds = int(done[1]), max(int(done[2]), 1)
     first, last = covered[0], covered[-1]
-    return (
+    return inputs, (
         f"{inputs:,} inputs in {seconds} s, {inputs // seconds:,} a second;"
         f" branches covered {first[0]} at the start, {last[0]} at the end, {last[2]} inputs kept"
     )
