@@ -13,6 +13,9 @@ from typing import Literal
 
 Format = Literal["logfmt", "json"]
 
+LAST_WAIT = 1.0
+"""Most seconds that the end of the process waits to tell how many lines were lost."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -49,7 +52,7 @@ class Handler(logging.Handler):
     """Writes to a file descriptor what it takes at once, and counts what is lost: polls and scrapes wait for no log.
 
     A pipe that nobody reads, a full disk, a reader that is gone: the first line that is taken again tells how many
-    were not.
+    were not, at the latest at the end of the process.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -67,10 +70,20 @@ class Handler(logging.Handler):
         except Exception:  # noqa: BLE001 - as all of logging's handlers do: who logs must not fail for it
             self.handleError(record)
             return
-        if self._lost and self._write(self.format(_told_of(self._lost))):
-            self._lost = 0
+        self._tell_of_lost()
         if not self._write(line):
             self._lost += 1
+
+    def close(self) -> None:
+        """Tell what was lost last; logging does this at the end of the process."""
+        if self._lost:
+            self._writable.poll(LAST_WAIT * 1000)
+            self._tell_of_lost()
+        super().close()
+
+    def _tell_of_lost(self) -> None:
+        if self._lost and self._write(self.format(_told_of(self._lost))):
+            self._lost = 0
 
     def _write(self, line: str) -> bool:
         # What comes behind a line that was cut must not go on in it.

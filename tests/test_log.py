@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import select
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,40 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up_and_learns_later_how_much_was_
 
     assert lines[0] == ""
     assert [line.rpartition("msg=")[2] for line in lines[1:]] == ['"95 log lines were lost"', "again", ""]
+
+
+PRINTS_MORE_THAN_A_PIPE_TAKES = """
+import logging
+from exporter import log
+log.configure("info", "logfmt")
+for _ in range(10_000):
+    logging.warning("again")
+print(flush=True)
+"""
+
+
+def test_what_was_lost_right_before_the_end_is_told_at_the_end() -> None:
+    command = [sys.executable, "-c", PRINTS_MORE_THAN_A_PIPE_TAKES]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()  # nothing of the log is read before all of it is written
+        *lines, last = filter(None, process.stderr.read().decode().splitlines())
+
+    whole = sum(line.endswith(" msg=again") for line in lines)
+    assert 0 < whole < 10_000
+    assert last.endswith(f' msg="{10_000 - whole} log lines were lost"')
+
+
+def test_the_end_does_not_wait_for_ever_for_who_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.log.LAST_WAIT", 0.01)
+    reading, writing = os.pipe()
+    handler = Handler(writing)
+    for _ in range(100):
+        handler.emit(record("x" * 10_000))
+    handler.close()
+    os.close(reading)
+    os.close(writing)
 
 
 def _readable(descriptor: int) -> bool:
