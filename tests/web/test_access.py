@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import socket
 import ssl
 import sys
@@ -138,6 +139,22 @@ async def test_every_path_is_for_users_alone(tmp_path: Path) -> None:
         await it.exporter.stop()
     assert [line["msg"] for line in it.exporter.log].count("configuration reloaded") == 1
     assert "hunter2" not in str(it.exporter.log)
+
+
+async def test_no_log_and_no_page_has_a_user_or_a_hash_or_what_a_stranger_gave_as_one(tmp_path: Path) -> None:
+    swapped = base64.b64encode(b"hunter2:alice").decode()
+    async with reached(tmp_path, USERS, "--log.level=debug", "--web.enable-lifecycle") as it:
+        for words in (*STRANGERS, ("--user", "hunter2:alice"), ("--header", f"Authorization: Basic {swapped}\x01")):
+            assert await it.status("/metrics", *words, scheme="http") in {400, 401}
+        pages = [(await it.curl(path, *ALICE, scheme="http")).body.decode() for path in ENDPOINTS]
+        it.web.write_text(USERS.replace(HASH, f"{HASH}x"))
+        pages.append((await it.curl("/metrics", *ALICE, scheme="http")).body.decode())
+        await it.exporter.logged("web configuration not reloaded")
+        await it.exporter.stop()
+    told = "".join(pages) + json.dumps(it.exporter.log)
+    assert "siptrunk_property_up" in told
+    for secret in ("hunter2", "alice", HASH, swapped):
+        assert secret not in told
 
 
 async def test_a_certificate_is_renewed_without_a_restart(tmp_path: Path, authority: Authority) -> None:
