@@ -26,6 +26,7 @@ CLIENTS = f"{PAIR}, client_ca_file: authority.pem, client_auth_type"
 HASH = bcrypt.hashpw(b"hunter2", bcrypt.gensalt(4)).decode()
 USERS = f"basic_auth_users: {{alice: {HASH}}}\n"
 ALICE = ("--user", "alice:hunter2")
+ALICES = base64.b64encode(b"alice:hunter2").decode()
 RELOADED = "siptrunk_exporter_config_last_reload_successful"
 
 
@@ -313,8 +314,12 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 
 
+@pytest.mark.parametrize("web", [False, True], ids=["open", "users"])
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
-async def test_sockets_that_systemd_passes_are_listened_at(tmp_path: Path, family: socket.AddressFamily) -> None:
+async def test_sockets_that_systemd_passes_are_listened_at(
+    tmp_path: Path, family: socket.AddressFamily, *, web: bool
+) -> None:
+    (tmp_path / "web.yml").write_text(USERS)
     with socket.socket(family) as listening:
         listening.bind(("127.0.0.1", 0) if family == socket.AF_INET else str(tmp_path / "socket"))
         listening.listen()
@@ -322,26 +327,34 @@ async def test_sockets_that_systemd_passes_are_listened_at(tmp_path: Path, famil
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", AS_SYSTEMD, str(listening.fileno())),
                 *("-m", "exporter", "--web.systemd-socket", f"--config.file={write(tmp_path, simulator)}"),
+                *[f"--web.config.file={tmp_path}/web.yml"][: int(web)],
                 pass_fds=[listening.fileno()],
                 stderr=asyncio.subprocess.PIPE,
             )
             try:
-                with socket.socket(family) as client:
-                    client.setblocking(False)  # noqa: FBT003 - the library's own
-                    loop = asyncio.get_running_loop()
-                    await loop.sock_connect(client, listening.getsockname())
-                    await loop.sock_sendall(client, b"GET /-/healthy HTTP/1.0\r\n\r\n")
-                    async with asyncio.timeout(30):
-                        answer = b""
-                        while more := await loop.sock_recv(client, 4096):
-                            answer += more
+                async with asyncio.timeout(30):
+                    answers = [await asked(listening, header) for header in ("", f"Authorization: Basic {ALICES}\r\n")]
             finally:
                 process.terminate()
                 _, said = await process.communicate()
-    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
-    assert answer.endswith(b"healthy\n")
+    healthy = b"HTTP/1.0 200 OK", b"healthy"
+    assert answers == [(b"HTTP/1.0 401 Unauthorized", b"unauthorized") if web else healthy, healthy]
     assert process.returncode == 0
     assert b"msg=listening" in said
+
+
+async def asked(listening: socket.socket, header: str) -> tuple[bytes, bytes]:
+    """Ask at a socket's address for the health; give the first line and the last of the answer."""
+    with socket.socket(listening.family) as client:
+        client.setblocking(False)  # noqa: FBT003 - the library's own
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, listening.getsockname())
+        await loop.sock_sendall(client, f"GET /-/healthy HTTP/1.0\r\n{header}\r\n".encode())
+        answer = b""
+        while more := await loop.sock_recv(client, 4096):
+            answer += more
+    lines = answer.splitlines()
+    return lines[0], lines[-1]
 
 
 async def test_without_a_socket_of_systemds_the_start_says_what_to_do(tmp_path: Path) -> None:
