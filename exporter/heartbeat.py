@@ -49,9 +49,10 @@ class Heartbeat:
             await asyncio.sleep(EVERY)
             late = loop.time() - self._due
             self._delays.inc(max(late, 0.0))
-            if late >= HELD_UP and loop.time() >= self._told_at + TOLD_AGAIN:
-                self._longest, self._told_at = late, loop.time()
+            if late >= HELD_UP:
                 log.warning("%s: nothing was polled or served", _told_of(late))
+                if loop.time() >= self._told_at + TOLD_AGAIN:
+                    self._longest, self._told_at = late, loop.time()
 
 
 def _told_of(late: float) -> str:
