@@ -28,8 +28,8 @@ from tests.soak.regression import growth
 MEGABYTE = 1e6
 POLLS, LONGEST = {False: 15_000, True: 900}, {False: 1200.0, True: 60.0}
 WARMING_UP = 1 / 3
-"""The share of the days that is left out: caches fill, that of 4,096 numbers' texts among them, each fault comes once,
-and the allocator finds its size."""
+"""The share of a run's samples that is left out: connections are made, caches fill, that of 4,096 numbers' texts among
+them, each fault comes once, and the allocator finds its size."""
 PROPERTIES, TRUNKS = {False: 10_000, True: 200}, 5
 REQUESTS, RATE = {False: 3_600_000, True: 60_000}, 1000.0
 WHOLE_EVERY = 300
@@ -80,11 +80,12 @@ def days(folder: Path, options: Options) -> Iterator[Row]:
     polls, goal = (round(each * (1 - WARMING_UP)) for each in (run.least_polls, POLLS[options.quick]))
     detail = f"{run.least_polls - polls:,} more while warming up"
     yield Row("days", "polls of the property polled least", polls, goal, at_least=True, detail=detail)
-    yield from grown("days", run.samples[int(len(run.samples) * WARMING_UP) :])
+    yield from grown("days", run.samples)
 
 
 def grown(stage: str, samples: Sequence[dict[str, float]]) -> Iterator[Row]:
-    """By how much each figure has grown at most: the upper end of what its slope may be, over the whole run."""
+    """By how much each figure has grown at most: the upper end of what its slope may be, over the rest of the run."""
+    samples = samples[int(len(samples) * WARMING_UP) :]
     for figure, most in MOST_GROWTH[stage].items():
         name, unit, scale = FIGURES[figure]
         values = [each[figure] / scale for each in samples]
@@ -104,9 +105,9 @@ def load(folder: Path, options: Options) -> Iterator[Row]:
             whole: Load = bench.ask(loading, subject.port, Plan(ENDLESS, seconds, whole_every=1))
             small: Load = bench.ask(loading, subject.port, Plan(ENDLESS, seconds))
             plan = Plan(options.requests, options.requests / RATE * 1.1, RATE, WHOLE_EVERY)
-            before, began, samples = subject.memory(), subject.cpu(), [held(subject)]
+            before, began, samples = subject.memory(), subject.cpu(), list[dict[str, float]]()
             asking = scrapers.submit(loading, subject.port, plan)
-            while wait((asking,), 1.0).not_done:
+            while wait((asking,), 0.5).not_done:
                 samples.append(held(subject))
             paced, cpu = asking.result(), subject.cpu() - began
             yield from asked(plan, paced)

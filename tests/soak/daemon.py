@@ -15,6 +15,7 @@ import selectors
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SAMPLES_A_SECOND = 4
+THREADS = 4
+"""Of each of the two pools."""
 
 
 class _Selector(selectors.EpollSelector):
@@ -85,9 +88,18 @@ def polls(daemon: Daemon) -> dict[str, int]:
     return {sid: each.health.polls for sid, each in daemon.poller.properties.items()}
 
 
+async def fill(pool: ThreadPoolExecutor, size: int) -> None:
+    """Have a pool start all its threads: else it does so one by one, whenever none is idle at the moment."""
+    together = threading.Barrier(size)
+    await asyncio.gather(*(asyncio.get_running_loop().run_in_executor(pool, together.wait) for _ in range(size)))
+
+
 async def serve(path: Path, speed: float, began: float) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(pool := ThreadPoolExecutor(THREADS))
+    for each in (pool, sending._threads):  # noqa: SLF001 - nobody else has it
+        await fill(each, THREADS)
     daemon = Daemon(partial(load, path), lambda: began + loop.time())
     daemon.on_signals(stop)
 

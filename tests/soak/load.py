@@ -79,11 +79,12 @@ async def load(port: int, plan: Plan) -> Load:
             try:
                 if not reader or not writer:
                     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
-                done.received += await _answer(reader, writer, WHOLE if whole else SMALL[place % len(SMALL)])
+                received = await _answer(reader, writer, WHOLE if whole else SMALL[place % len(SMALL)])
             except (OSError, EOFError, ValueError):
                 done.failed += 1
                 reader = None
             else:
+                done.received += received
                 (done.whole if whole else done.small).append(time.perf_counter() - due)
             due += plan.scrapers / plan.rate if plan.rate else 0.0
         if writer:
