@@ -153,13 +153,12 @@ def waited(waits: Sequence[float]) -> str:
 STAGES = {stage.__name__: stage for stage in (faults, days, load)}
 
 
-def keep(found: Sequence[Row]) -> None:
-    """Put the stages that were run in the place of what was known of them; each has the conditions of its own run."""
+def keep(stage: str, found: Sequence[Row]) -> None:
+    """Put what a stage has found in the place of what was known of it, with the conditions of its own run."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     on = {key: value for key, value in conditions(quick=False).items() if key in ("date", "cpu", "cores", "python")}
-    for stage in {row.stage for row in found}:
-        kept[stage] = {"conditions": on, "rows": [asdict(row) for row in found if row.stage == stage]}
-    RESULTS.write_text(json.dumps({stage: kept[stage] for stage in STAGES if stage in kept}, indent=2) + "\n")
+    kept[stage] = {"conditions": on, "rows": [asdict(row) for row in found]}
+    RESULTS.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 
 def main() -> int:
@@ -170,16 +169,18 @@ def main() -> int:
     flags = parser.parse_args()
     options = Options(flags.quick, flags.requests or REQUESTS[flags.quick])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    found = []
+    missed = False
     print(table(HEAD, []), flush=True)
     for stage in flags.only or STAGES:
+        found = []
         with tempfile.TemporaryDirectory() as folder:
             for row in STAGES[stage](Path(folder), options):
                 found.append(row)
                 print(table(HEAD, [row.cells()]).splitlines()[-1], flush=True)
-    if not options.quick:
-        keep(found)
-    return int(any("**no**" in row.cells() for row in found))
+        missed |= any("**no**" in row.cells() for row in found)
+        if not options.quick:
+            keep(stage, found)
+    return int(missed)
 
 
 if __name__ == "__main__":
