@@ -28,7 +28,7 @@ from tests.faults.drill import (
     free_port,
 )
 from tests.faults.network import certificate
-from tests.faults.promises import LATE, Generations, watching
+from tests.faults.promises import LATE, Generations, Recovery, watching
 from tests.faults.proxy import HOST, Trouble, proxying
 from tests.programs import library
 from tests.running import command, write
@@ -37,7 +37,7 @@ DAY = 86_400
 NAME = "api.carrier.example"
 
 
-async def paused(folder: Path) -> float:
+async def paused(folder: Path) -> Recovery:
     """SIGSTOP for longer than data may be served, then SIGCONT: nothing outdated is shown, no polls are made up for."""
     async with drill(folder) as it:
         await it.well()
@@ -46,17 +46,17 @@ async def paused(folder: Path) -> float:
         began = time.monotonic()
         await asyncio.sleep(STALE_AFTER + INTERVAL + LATE + HELD_UP)
         it.exporter.process.send_signal(signal.SIGCONT)
-        took = await it.recovered()
+        recovery = await it.recovered()
         assert it.watch.healthy[0] == 503
         assert it.watch.healthy[1].startswith("the event loop was held up for ")
         # At most the one that was under way, the one that was due, and those of the time since.
         allowed = 2 + (time.monotonic() - began - STALE_AFTER - INTERVAL - LATE - HELD_UP) / INTERVAL + 1
         for sid, known in it.watch.known.items():
             assert known.polls - polls[sid] <= allowed, sid
-        return took
+        return recovery
 
 
-async def log_in(folder: Path, shell: str) -> float:
+async def log_in(folder: Path, shell: str) -> Recovery:
     """A fault of the network while the log goes nowhere."""
     async with drill(folder, shell=shell) as it:
         await it.well()
@@ -66,19 +66,19 @@ async def log_in(folder: Path, shell: str) -> float:
         return await it.recovered()
 
 
-async def disk_full(folder: Path) -> float:
+async def disk_full(folder: Path) -> Recovery:
     return await log_in(folder, 'exec "$@" 2>/dev/full')
 
 
-async def log_closed(folder: Path) -> float:
+async def log_closed(folder: Path) -> Recovery:
     return await log_in(folder, 'exec "$@" 2>&-')
 
 
-async def log_read_only(folder: Path) -> float:
+async def log_read_only(folder: Path) -> Recovery:
     return await log_in(folder, 'exec "$@" 2</dev/null')
 
 
-async def log_pipe_full(folder: Path) -> float:
+async def log_pipe_full(folder: Path) -> Recovery:
     fifo = folder / "fifo"
     os.mkfifo(fifo)
     pipe = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
@@ -99,7 +99,7 @@ def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
-async def files_used_up(folder: Path) -> float:
+async def files_used_up(folder: Path) -> Recovery:
     """Connections take every file descriptor, and then those to the API are lost."""
     async with drill(folder) as it:
         await it.well()
@@ -127,7 +127,7 @@ def memory(it: Drill) -> int:
     return int(Path(f"/proc/{it.exporter.process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-async def memory_used_up(folder: Path) -> float:
+async def memory_used_up(folder: Path) -> Recovery:
     """An answer that does not fit into the memory that there is fails its poll, and the others go on."""
     async with drill(folder) as it:
         await it.well()
@@ -146,15 +146,15 @@ async def memory_used_up(folder: Path) -> float:
         return await it.recovered(ill)
 
 
-async def tls_cut(folder: Path) -> float:
+async def tls_cut(folder: Path) -> Recovery:
     return await _tls(folder, Trouble.TLS_CUT, {"connect", "tls"})
 
 
-async def tls_plain(folder: Path) -> float:
+async def tls_plain(folder: Path) -> Recovery:
     return await _tls(folder, Trouble.TLS_PLAIN, {"tls"})
 
 
-async def _tls(folder: Path, trouble: Trouble, reasons: set[str]) -> float:
+async def _tls(folder: Path, trouble: Trouble, reasons: set[str]) -> Recovery:
     chain, key = await asyncio.to_thread(certificate, folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain, key)
@@ -181,7 +181,7 @@ class Lines:
         os.utime(self._path, (self._time, self._time))
 
 
-async def no_such_host(folder: Path) -> float:
+async def no_such_host(folder: Path) -> Recovery:
     """The API's name is not known when the daemon starts, and later it is."""
     hosts = Lines(folder / "hosts")
     hosts.write("127.0.0.1 another.example")
@@ -192,12 +192,10 @@ async def no_such_host(folder: Path) -> float:
         await it.watch.until(lambda: it.watch.samples[failures][labels(**account)] > 0, "failed")
         assert it.proxy.connections == 0
         hosts.write(f"127.0.0.1 {NAME}")
-        began = time.monotonic()
-        await it.well()
-        return time.monotonic() - began
+        return await it.watch.recovery(time.time())
 
 
-async def clock_jumps(folder: Path) -> float:
+async def clock_jumps(folder: Path) -> Recovery:
     """The clock jumps forth and back, in health and while the API is out of reach: what passes is monotonic time."""
     clock = Lines(folder / "clock")
     clock.write("+0d")
@@ -227,11 +225,14 @@ async def clock_jumps(folder: Path) -> float:
         clock.write("+400d")
         await watch.until(watch.bare, "bare")
         clock.write("-800d")
+        watch.ahead = -800 * DAY
+        polls = {sid: known.polls for sid, known in watch.known.items()}
+        await watch.until(lambda: all(known.polls > polls[sid] for sid, known in watch.known.items()))
         await it.proxy.make(None)
         return await it.recovered()
 
 
-async def killed(folder: Path, times: int = 6) -> float:
+async def killed(folder: Path, times: int = 6) -> Recovery:
     """`kill -9` at random moments of starts and polls; each start finds the same folder and address."""
     chance = random.Random(1)  # noqa: S311 - reproducible
     world = SimulatorOptions(properties=PROPERTIES, trunks=TRUNKS, exact=True, shape="object", token=TOKEN)
@@ -247,11 +248,10 @@ async def killed(folder: Path, times: int = 6) -> float:
                 for kill in range(times + 1):
                     watch.restarted()
                     words = (f"--config.file={path}", f"--web.listen-address={HOST}:{port}")
+                    began = time.time()
                     async with command(*words, TMPDIR=str(folder)) as exporter:
-                        began = time.monotonic()
                         if kill == times:
-                            await watch.until(watch.up, "up")
-                            return time.monotonic() - began
+                            return await watch.recovery(began)
                         await asyncio.sleep(chance.uniform(0.1, 1.5))
                         await watch.look()
                         exporter.process.kill()
@@ -260,7 +260,7 @@ async def killed(folder: Path, times: int = 6) -> float:
     raise AssertionError("never started")
 
 
-Fault = Callable[[Path], Coroutine[None, None, float]]
+Fault = Callable[[Path], Coroutine[None, None, Recovery]]
 FAULTS: dict[str, Fault] = {
     "SIGSTOP, SIGCONT": paused,
     "disk full under the log": disk_full,

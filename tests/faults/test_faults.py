@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.machine import Fault
+    from tests.faults.promises import Recovery
 
 AT_ONCE = 10
 """Most of the time all wait."""
@@ -22,7 +23,7 @@ AT_ONCE = 10
 async def play(faults: dict[str, Fault], folder: Path) -> None:
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def one(number: int, fault: Fault) -> float:
+    async def one(number: int, fault: Fault) -> Recovery:
         async with room:
             own = folder / str(number)
             own.mkdir()

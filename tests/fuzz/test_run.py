@@ -12,16 +12,17 @@ from tests.fuzz import __main__ as fuzz
 if TYPE_CHECKING:
     from pathlib import Path
 
-RAN = "120 inputs in 2 s, 60 a second; branches covered 5 at the start, 6 at the end, 3 inputs kept"
+RAN = {"inputs": 120, "seconds": 2, "covered_at_start": 5, "covered": 6, "kept": 3}
+NOTHING = {"inputs": 0}
 
 
 @pytest.mark.parametrize(
     ("asked", "last", "ended", "status", "said"),
     [
-        (120, "Done 120 runs in 2 second(s)", 0, 0, RAN),
+        (120, "Done 120 runs in 2 second(s)", 0, 0, f"{RAN}"),
         (1_000, "Done 120 runs in 2 second(s)", 0, 1, f"{RAN}: SHORT OF 1,000"),
-        (120, "Done 120 runs in 2 second(s)", 77, 1, RAN),
-        (120, "", 0, 1, "broken off: SHORT OF 120"),
+        (120, "Done 120 runs in 2 second(s)", 77, 1, f"{RAN}"),
+        (120, "", 0, 1, f"{NOTHING}: SHORT OF 120"),
     ],
 )
 def test_a_run_says_what_it_ran_and_fails_where_that_is_less_than_it_was_to(  # noqa: PLR0913, PLR0917 - a table
