@@ -280,6 +280,11 @@ class Limits:
     trunks_per_property: int = setting(
         integer(1, MAX_RECORDS), MAX_RECORDS, f"a property with more fails as `too_large`, 1 to {MAX_RECORDS}"
     )
+    properties_per_account: int = setting(
+        integer(1, MAX_RECORDS),
+        20_000,
+        f"a look-up that finds more fails as `too_large`, and those found before stay, 1 to {MAX_RECORDS}",
+    )
     label_bytes: int = setting(
         integer(64, MOST_LABEL_BYTES), LABEL_BYTES, "text of more bytes in UTF-8 is cut and ends in `…`, 64 to 65536"
     )

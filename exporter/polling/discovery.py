@@ -68,7 +68,8 @@ class Discovery:
         self.rhythm.replan(self._around.poll.interval)
 
     def close(self) -> None:
-        """Leave nothing behind in the metrics."""
+        """Leave nothing behind, in the metrics neither."""
+        self._listing.forget(self._around.client)
         telemetry = self._around.telemetry
         for metric in (
             telemetry.discovery_up,
@@ -94,10 +95,11 @@ class Discovery:
 
     async def _fetch(self) -> dict[str, str]:
         around = self._around
-        # The rule is for the whole name, which is cut where it becomes a label.
-        limits = Limits(label_bytes=MOST_LABEL_BYTES)
-        projects, anomalies = await self._listing.fetch(around.client, limits, suspect=self.rhythm.hung)
+        # Properties are what this list holds. The rule is for the whole name, which is cut where it becomes a label.
+        limits = Limits(trunks_per_property=around.limits.properties_per_account, label_bytes=MOST_LABEL_BYTES)
+        projects, anomalies = await self._listing.fetch(around.client, limits, self.rhythm.manner)
         projects = self._listing.records() if projects is None else projects
+        assert projects is not None  # noqa: S101 - what stayed the same was kept
         usable = [project for project in projects if _SID.fullmatch(project.sid)]
         too_long = sum(len((project.name or "").encode()) > around.limits.label_bytes for project in usable)
         found = {Anomaly.INVALID_SID: len(projects) - len(usable), Anomaly.LABEL_TOO_LONG: too_long}

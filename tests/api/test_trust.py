@@ -20,7 +20,7 @@ from exporter.api.transport import Transport
 from exporter.config import Api
 from exporter.errors import PollError, Reason
 from exporter.telemetry import Telemetry
-from tests.api.fake_api import ENCODED, QUERY, TOKEN
+from tests.api.fake_api import ENCODED, TOKEN, asked
 from tests.api.proxy import Proxy, Recorder, listening
 from tests.running import command
 
@@ -176,16 +176,16 @@ async def test_files_of_tls_are_read_again_when_they_change_and_bad_ones_leave_t
             Api(f"https://localhost:{port}", ca_file=path, max_attempts=1), Telemetry(CollectorRegistry())
         )
         with pytest.raises(PollError, match="tls"):
-            await client.ask(QUERY)
+            await asked(client)
         assert client.refresh() is None
         replace_file(path, trusted.read_bytes())
         retired = client.refresh()
         assert retired
         await retired.retire()
-        assert (await client.ask(QUERY)).body == b"[]"
+        assert (await asked(client)).body == b"[]"
         replace_file(path, b"half a file")
         assert [client.refresh(), client.refresh()] == [None, None]
-        assert (await client.ask(QUERY)).body == b"[]"
+        assert (await asked(client)).body == b"[]"
         await client.aclose()
     assert [record.message.split(":")[0] for record in caplog.records] == [
         "the files of TLS have changed and are in force",

@@ -189,6 +189,26 @@ async def test_a_look_up_that_fails_keeps_what_was_found(api: FakeApi, caplog: p
 
 
 @on_fake_clock
+async def test_a_look_up_that_finds_more_than_allowed_fails_whole_and_says_so(
+    api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.projects["A1"] = {"S1": "One", "S2": "Two"}
+    settings = config(account(discover=EVERY))
+    async with Polled(replace(settings, limits=Limits(properties_per_account=2))) as polled:
+        await settled()
+        api.projects["A1"]["S3"] = "Three"
+        await looked_up(2)
+        assert polled.served == {"S1", "S2"}
+        assert polled.own("discovery_failing", account_sid="A1", reason="too_large") == 1
+        assert caplog.messages == ["discovery failed: too_large: the list holds 3 records, and at most 2 are taken"]
+        await polled.reload(replace(settings, limits=Limits(properties_per_account=3)))
+        await looked_up(1)
+
+        assert polled.served == {"S1", "S2", "S3"}
+        assert polled.own("discovery_failing", account_sid="A1", reason="too_large") is None
+
+
+@on_fake_clock
 async def test_a_look_up_that_failed_is_made_up_for(api: FakeApi) -> None:
     api.projects["A1"] = {"S1": "One"}
     api.faults["A1"] = REFUSED
