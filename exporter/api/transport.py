@@ -90,12 +90,15 @@ class Transport:
         self._retired = False
         # To load the certificates that are trusted takes a while; where nothing is encrypted, none is.
         encrypted = self._base_url.startswith("https:")
-        tls = context_for(api) if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trusts = encrypted or (proxy is not None and proxy.url.scheme == "https")
+        tls = context_for(api) if trusts else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if proxy:
             log.info("requests go through a proxy", extra={"proxy": str(proxy.url)})
             if not encrypted:
                 self._headers.update(proxy.headers)
-                log.warning("the token travels readable to the proxy: use https", extra={"proxy": str(proxy.url)})
+                log.warning(
+                    "the token travels readable to the proxy and beyond: use https", extra={"proxy": str(proxy.url)}
+                )
 
         def open_session() -> aiohttp.ClientSession:
             # What bounds the connections is the budget.

@@ -223,18 +223,24 @@ async def test_through_a_proxy_the_token_travels_inside_tls_alone(
     assert "hunter2" not in str([vars(record) for record in caplog.records])
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_over_plain_http_the_proxy_could_read_the_token_which_is_warned_of(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    scheme: str,
+    authority: tuple[trustme.CA, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    ca, path = authority
+    tls = server_context(ca.issue_cert("localhost")) if scheme == "https" else None
     api = Recorder()
     async with listening(api.serve) as port:
         proxy = Proxy(port)
-        async with listening(proxy.serve) as proxy_port:
-            monkeypatch.setenv("http_proxy", f"{USER}127.0.0.1:{proxy_port}")
-            assert await ask(Api(f"http://{HOST}:{port}")) == b"[]"
+        async with listening(proxy.serve, tls) as proxy_port:
+            monkeypatch.setenv("http_proxy", f"{USER.replace('http', scheme)}localhost:{proxy_port}")
+            assert await ask(Api(f"http://{HOST}:{port}", ca_file=path)) == b"[]"
     assert proxy.heard.startswith(f"GET http://{HOST}:{port}/v2/Properties?Results_Skip=0 HTTP/1.1\r\n".encode())
     assert PROXY_BASIC in proxy.heard
-    assert "the token travels readable to the proxy" in caplog.text
+    assert "the token travels readable to the proxy and beyond: use https" in caplog.text
     assert "hunter2" not in str([vars(record) for record in caplog.records])
 
 
