@@ -11,6 +11,7 @@ from exporter.api.payload import MOST_LABEL_BYTES
 from exporter.config import Limits
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.polling.rhythm import Rhythm
+from exporter.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ _SID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
 class Discovery:
-    """Looks an account's properties up; `found` is what the last complete look-up brought, names by Sid.
+    """Looks an account's properties up; `names` is what the last complete look-up brought, names by Sid.
 
     `changed` is called after each look-up that brought something new.
     """
@@ -39,6 +40,8 @@ class Discovery:
         self.rhythm = Rhythm(credentials.account_sid)
         self.tried = False
         self.names: dict[str, str] = {}
+        self.found: dict[str, str] = {}
+        """The names by Sid of the properties that the rule selects."""
         self.last_error: str | None = None
         self._around = around
         self._changed = changed
@@ -47,18 +50,15 @@ class Discovery:
             around.telemetry.discovery_failures.labels(self.account_sid, reason)
 
     @property
-    def found(self) -> dict[str, str]:
-        """The names by Sid of the properties that the rule selects."""
-        return {sid: name for sid, name in self.names.items() if self._rule.selects(name)}
-
-    @property
     def account_sid(self) -> str:
         """Whose properties are looked up."""
         return self._credentials.account_sid
 
     def update(self, credentials: Credentials, rule: Discover) -> None:
         """Go on with other credentials or another rule; what was found is kept."""
-        self._rule = rule
+        if rule != self._rule:
+            self._rule = rule
+            self.found = {sid: name for sid, name in self.names.items() if rule.selects(name)}
         if credentials is not self._credentials:
             self._credentials = credentials
             self._listing.query = properties_of(credentials).query
@@ -85,13 +85,27 @@ class Discovery:
         token = self._credentials.version
         try:
             names = await self._fetch()
+            found = self.found if names == self.names else await self._select(names)
         except PollError as caught:
             error = caught.bare()
         self._note(error)
         self.rhythm.ended(error, self._around.poll.interval, outdated=self._credentials.version is not token)
         if error is None and names != self.names:
-            self.names = names
+            self.names, self.found = names, found
             self._changed()
+
+    async def _select(self, names: dict[str, str]) -> dict[str, str]:
+        """Give those that the rule selects, letting others run in between: it may be slow with names made for that."""
+        turns, rule = Turns(), None
+        found: dict[str, str] = {}
+        # Once more where another rule came in between.
+        while rule is not self._rule:
+            rule, found = self._rule, {}
+            for sid, name in names.items():
+                if rule.selects(name):
+                    found[sid] = name
+                await turns.give()
+        return found
 
     async def _fetch(self) -> dict[str, str]:
         around = self._around
