@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import asynccontextmanager
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
 Waiter = tuple[int, asyncio.Future[None]]
 
@@ -27,6 +26,7 @@ class Kind(NamedTuple):
 
 
 KINDS = tuple(Kind(*each) for each in product((False, True), repeat=2))
+ORDINARY = KINDS[0]
 
 
 class Manner(msgspec.Struct):
@@ -38,13 +38,7 @@ class Manner(msgspec.Struct):
     @property
     def kind(self) -> Kind:
         """The kind of the next request."""
-        return Kind(self.suspect, self.large)
-
-
-class Turn(msgspec.Struct):
-    """A place in flight that is held, as one of its kind."""
-
-    kind: Kind
+        return KINDS[2 * self.suspect + self.large]
 
 
 class Budget:
@@ -70,7 +64,7 @@ class Budget:
 
     def room(self, kind: Kind) -> int:
         """Give how many more of a kind may come and wait not much longer than for one round of answers."""
-        return self._in_flight - sum(not turn.done() for _, turn in self._waiting[kind])
+        return self._in_flight - sum(not given.done() for _, given in self._waiting[kind])
 
     def configure(self, in_flight: int, per_second: float) -> None:
         """Go by other numbers from now on, for those that wait already too; 0 a second is no limit."""
@@ -78,37 +72,36 @@ class Budget:
         if any(self._waiting.values()):
             self._give_turns()
 
-    @asynccontextmanager
-    async def turn(self, kind: Kind) -> AsyncIterator[Turn]:
-        """Wait for a place and for the time to send; the place is held until the context ends."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._came += 1
-        self._waiting[kind].append((self._came, turn))
-        self._give_turns()
-        held = Turn(kind)
-        try:
-            await turn
-            yield held
-        finally:
-            # A turn may be given at the very moment at which its waiter is cancelled.
-            if turn.done() and not turn.cancelled():
-                self._held[held.kind] -= 1
-                self.last_end = asyncio.get_running_loop().time()
-            else:
-                self.moved_on(kind)
-            self._give_turns()
+    def turn(self, kind: Kind) -> Turn:
+        """Give a turn to wait for, by entering its context, and to hold until that ends."""
+        return Turn(self, kind)
 
-    def enlarge(self, held: Turn) -> bool:
+    def join(self, turn: Turn) -> None:
+        """Let a turn wait for a place and for the time to send."""
+        self._came += 1
+        self._waiting[turn.kind].append((self._came, turn.given))
+        self._give_turns()
+
+    def leave(self, turn: Turn) -> None:
+        """Let a turn wait no more, or give its place back."""
+        # It may have been given at the very moment at which its waiter was cancelled.
+        if turn.given.done() and not turn.given.cancelled():
+            self._held[turn.kind] -= 1
+            self.last_end = asyncio.get_running_loop().time()
+        else:
+            self.moved_on(turn.kind)
+        self._give_turns()
+
+    def enlarge(self, turn: Turn) -> bool:
         """Count a turn as one whose answer is large; say False where it may not go on, for others wait for that."""
-        large = Kind(held.kind.suspect, large=True)
-        if held.kind == large:
+        large = Kind(turn.kind.suspect, large=True)
+        if turn.kind == large:
             return True
-        self._held[held.kind] -= 1
-        goes = self._has_place(large) and all(turn.done() for _, turn in self._waiting[large])
-        if goes:
-            held.kind = large
-        self._held[held.kind] += 1
-        return goes
+        self._held[turn.kind] -= 1
+        if self._has_place(large) and all(given.done() for _, given in self._waiting[large]):
+            turn.kind = large
+        self._held[turn.kind] += 1
+        return turn.kind == large
 
     def _give_turns(self) -> None:
         loop = asyncio.get_running_loop()
@@ -133,13 +126,39 @@ class Budget:
         return min(heads)[1] if heads else None
 
     def _has_place(self, kind: Kind) -> bool:
-        held = self._held.items()
+        if sum(self._held.values()) >= self._in_flight:
+            return False
+        if kind == ORDINARY:
+            return True
         half = max(1, self._in_flight // 2)
         large = min(half, LARGE_AT_ONCE)
+        held = self._held.items()
         return not (
-            sum(self._held.values()) >= self._in_flight
-            or (kind.suspect and sum(count for each, count in held if each.suspect) >= half)
+            (kind.suspect and sum(count for each, count in held if each.suspect) >= half)
             or (kind.large and sum(count for each, count in held if each.large) >= large)
             # Among the large ones too the suspects must not keep the others waiting.
             or (kind.suspect and kind.large and self._held[kind] >= max(1, large // 2))
         )
+
+
+class Turn:
+    """A place in flight, waited for and held as one of its kind as long as the context lasts."""
+
+    __slots__ = ("_budget", "given", "kind")
+
+    def __init__(self, budget: Budget, kind: Kind) -> None:
+        self._budget = budget
+        self.kind = kind
+
+    async def __aenter__(self) -> Self:
+        self.given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._budget.join(self)
+        try:
+            await self.given
+        except BaseException:
+            self._budget.leave(self)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._budget.leave(self)
