@@ -32,6 +32,8 @@ __all__ = ["SETTINGS", "Config", "Loaded", "format_duration", "load", "parse", "
 
 Detail = Literal["trunk", "property"]
 _DETAILS: tuple[Detail, ...] = ("trunk", "property")
+LONGEST_NAME = 1024
+"""Most characters of a name that a rule is tried on: harmless rules take a minute for some names of 64 kB."""
 _TOKEN_KEYS = ("token_file", "token_env", "token")
 _LONGEST_TOKEN = 65_536
 _LONGEST_URL = 2048
@@ -220,11 +222,15 @@ def _inline(secret: Secret, node: yaml.Node, report: Report) -> Secret | None:
 class Discover:
     """Which of an account's properties are polled, by name."""
 
-    include: re.Pattern[str] = setting(REGEX, re.compile(".*"), "regular expression found in the names to poll")
+    include: re.Pattern[str] = setting(
+        REGEX, re.compile(".*"), "regular expression found in the names to poll, of 1,024 characters at most"
+    )
     exclude: re.Pattern[str] | None = optional(REGEX, "regular expression found in the names not to poll")
 
     def selects(self, name: str) -> bool:
-        """Say whether the property called `name` is polled."""
+        """Say whether the property called `name` is polled; one that is too long to be matched is where all are."""
+        if len(name) > LONGEST_NAME:
+            return self == Discover()
         return bool(self.include.search(name)) and not (self.exclude and self.exclude.search(name))
 
 
@@ -279,6 +285,11 @@ class Limits:
 
     trunks_per_property: int = setting(
         integer(1, MAX_RECORDS), MAX_RECORDS, f"a property with more fails as `too_large`, 1 to {MAX_RECORDS}"
+    )
+    properties_per_account: int = setting(
+        integer(1, MAX_RECORDS),
+        20_000,
+        f"a look-up that finds more fails as `too_large`, and those found before stay, 1 to {MAX_RECORDS}",
     )
     label_bytes: int = setting(
         integer(64, MOST_LABEL_BYTES), LABEL_BYTES, "text of more bytes in UTF-8 is cut and ends in `…`, 64 to 65536"

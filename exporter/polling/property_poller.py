@@ -90,7 +90,7 @@ class PropertyPoller:
         if self._timer:
             self._timer.cancel()
         self._around.snapshot.drop(self.target.identity.sid)
-        self._listing.forget()
+        self._listing.forget(self._around.client)
 
     async def poll(self) -> None:
         """Poll once; every way in which that can end is published."""
@@ -123,7 +123,7 @@ class PropertyPoller:
 
     async def _fetch(self) -> tuple[Trunk, ...] | None:
         around = self._around
-        trunks, anomalies = await self._listing.fetch(around.client, around.limits, suspect=self.rhythm.hung)
+        trunks, anomalies = await self._listing.fetch(around.client, around.limits, self.rhythm.manner)
         if anomalies:
             around.telemetry.count_anomalies(anomalies)
         return trunks
@@ -156,7 +156,7 @@ class PropertyPoller:
             log.info("poll succeeded again", extra=about)
 
     def view(self) -> PropertyView:
-        """Give what is served now, the trunks read again."""
+        """Give what is served now, the trunks read again; without them where they were not kept."""
         return self._view(self._listing.records() if self._seconds_left() > 0 else None)
 
     def _view(self, trunks: tuple[Trunk, ...] | None) -> PropertyView:
