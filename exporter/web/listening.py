@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import resource
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from exporter.polling.schedule import failed
 from exporter.web.guard import closing
 from exporter.web.sending import SLOWEST_READER
 
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST = 512
-"""Most connections at once: beyond it one that waits for a request is ended, else a slow reader, else the new one."""
+"""Most connections at once, and half of the file descriptors: the other half is for polls and files.
+
+Beyond it one that waits for a request is ended, else a slow reader, else the new one.
+"""
 SLOW_SECONDS = 5.0
 """Seconds after which an answer that is not taken may be ended to make room."""
 HEAD_SECONDS = 10.0
@@ -49,7 +54,7 @@ class Listener:
     def __init__(self, server: web.Server, guard: Guard, most: int = MOST) -> None:
         self._server = server
         self._guard = guard
-        self._most = most
+        self._most = min(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self._answer = server.request_handler
         server.request_handler = self._handle
         self._tasks: set[Task[None]] = set()
@@ -83,6 +88,7 @@ class Listener:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(failed)
         return task
 
     async def _accept(self, listening: socket.socket) -> None:
@@ -90,14 +96,13 @@ class Listener:
         while True:
             try:
                 accepted, _ = await loop.sock_accept(listening)
-            except OSError as error:
-                # A client that has gone already is no reason to wait.
-                if error.errno in _EXHAUSTED:
-                    self._make_room(self.idle)
-                    self.complain(f"no connection can be accepted: {error.strerror}")
-                    await asyncio.sleep(LOOK_EVERY)
-            else:
                 self._take(accepted)
+            except (OSError, MemoryError) as error:
+                # A client that has gone already is no reason to wait. To end other connections would free little, for
+                # what they may take is bounded: something else has used up the rest.
+                if isinstance(error, MemoryError) or error.errno in _EXHAUSTED:
+                    self.complain(f"no connection can be accepted: {getattr(error, 'strerror', None) or 'no memory'}")
+                    await asyncio.sleep(LOOK_EVERY)
             # Where connections come without end, others have their turn too.
             await asyncio.sleep(0)
 

@@ -6,10 +6,12 @@ import asyncio
 import errno
 import logging
 import re
+import resource
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
@@ -156,6 +158,15 @@ async def test_an_answer_that_nobody_takes_is_not_waited_for() -> None:
             await it.counted(0)
 
 
+async def test_connections_take_no_more_than_half_of_the_file_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", Mock(return_value=(7, 4096)))
+    async with served() as it:
+        for _ in range(20):
+            await it.connect()
+            await it.small()
+        assert len(it.listener.connections) == 3
+
+
 async def test_500_half_open_connections_keep_nobody_from_an_answer() -> None:
     async with served() as it:
         for number in range(500):
@@ -209,15 +220,17 @@ async def test_where_all_take_their_answer_slowly_the_slowest_makes_room(monkeyp
             await readers[0].readuntil(b"held")
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ECONNABORTED])
-async def test_an_accept_that_fails_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch, number: int, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "no"), MemoryError(), OSError(errno.ECONNABORTED, "gone")])
+async def test_an_accept_that_fails_is_tried_again_and_costs_no_other_its_connection(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(listening, "LOOK_EVERY", 0.01)
     async with served() as it:
+        regular, writer = await it.connect(GET)
+        await regular.readuntil(b"small")
         await it.small()
         loop = asyncio.get_running_loop()
-        accept, failures = loop.sock_accept, [OSError(number, "no")] * 3
+        accept, failures = loop.sock_accept, [error] * 3
 
         async def failing(listener: socket.socket) -> tuple[socket.socket, object]:
             if failures:
@@ -227,8 +240,23 @@ async def test_an_accept_that_fails_is_tried_again(
         monkeypatch.setattr(loop, "sock_accept", failing)
         for _ in range(3):
             await it.small()
+        writer.write(GET)
+        await regular.readuntil(b"small")
     assert failures == []
-    assert len(caplog.records) == (number == errno.EMFILE)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"no connection can be accepted: {'no' if isinstance(error, OSError) else 'no memory'}"
+    ] * ("gone" not in str(error))
+
+
+async def test_a_listener_that_breaks_cries_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", Mock(side_effect=ZeroDivisionError))
+    async with served():
+        async with asyncio.timeout(30):
+            while not caplog.records:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0)
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
 
 
 POST = b"POST /post HTTP/1.1\r\nHost: x\r\n"
