@@ -202,12 +202,24 @@ def _set_suites(context: ssl.SSLContext, tls: Tls, keys: Keys, report: Report) -
 
 
 def _set_curve(context: ssl.SSLContext, tls: Tls, keys: Keys, report: Report) -> None:
-    if not tls.curve_preferences:
-        return
-    first = tls.curve_preferences[0]
-    context.set_ecdh_curve(_CURVES[first])
-    if set(tls.curve_preferences) != {first}:
-        report.warn(keys.node("curve_preferences"), f"Python can offer one curve alone: it is {first}, the first")
+    given = tls.curve_preferences
+    offered = next((name for name in given if _offers(context, name)), None)
+    if offered and set(given) != {offered}:
+        report.warn(keys.node("curve_preferences"), f"Python offers one curve alone: it is {offered}")
+    elif given and not offered:
+        # Only an old one's X25519. All that OpenSSL has would be more than what was asked for.
+        report.fault(
+            keys.node("curve_preferences"),
+            f"this Python cannot offer {given[0]} alone: without curve_preferences it comes first, before the others",
+        )
+
+
+def _offers(context: ssl.SSLContext, curve: str) -> bool:
+    try:
+        context.set_ecdh_curve(_CURVES[curve])
+    except (ValueError, ssl.SSLError):
+        return False
+    return True
 
 
 @contextmanager

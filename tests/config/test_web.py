@@ -231,7 +231,7 @@ def test_the_toolkits_own_example_is_good(folder: Path) -> None:
         ("tls_server_config: {}", "nothing is set: TLS is off"),
         ("basic_auth_users:", "there are no users: everybody is let in"),
         (GOOD["clients verified by the machine's authorities"], "every certificate of an authority that this machine"),
-        (GOOD["all curves"], "Python can offer one curve alone: it is CurveP256, the first"),
+        (GOOD["all curves"], "Python offers one curve alone: it is CurveP256"),
         (GOOD["old versions"], "TLS12 is the least"),
         (f"basic_auth_users: {{a: {HASH.replace('$04$', '$15$')}}}", "takes seconds for a first request"),
         ("rate_limit: {interval: 1s}", "every request is refused"),
@@ -240,6 +240,23 @@ def test_the_toolkits_own_example_is_good(folder: Path) -> None:
 def test_what_protects_less_than_it_seems_draws_a_warning(folder: Path, text: str, warning: str) -> None:
     (told,) = loaded(folder, text).warnings
     assert warning in told.message
+
+
+def test_a_curve_that_this_python_cannot_offer_alone_gives_way_to_the_next_and_is_never_offered_among_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = ssl.SSLContext.set_ecdh_curve
+
+    def old(context: ssl.SSLContext, name: str) -> None:
+        if name == "X25519":
+            raise ssl.SSLError
+        new(context, name)
+
+    monkeypatch.setattr(ssl.SSLContext, "set_ecdh_curve", old)
+    (told,) = loaded(folder, f"tls_server_config: {{{PAIR}, curve_preferences: [X25519, CurveP384]}}").warnings
+    assert told.message == "Python offers one curve alone: it is CurveP384"
+    with pytest.raises(ConfigError, match="1:66: this Python cannot offer X25519 alone: without curve_preferences it"):
+        loaded(folder, f"tls_server_config: {{{PAIR}, curve_preferences: [X25519, X25519]}}")
 
 
 def test_certificates_and_keys_may_stand_in_the_file_itself(folder: Path) -> None:
