@@ -122,6 +122,12 @@ class Tls:
     context: ssl.SSLContext | None = field(default=None)
     stamps: Mapping[Path, Stamp | None] = field(default_factory=dict)
 
+    @property
+    def clients(self) -> tuple[object, ...]:
+        """What says which clients may come in."""
+        authority = self.client_ca_file and self.stamps.get(self.client_ca_file)
+        return self.client_auth_type, self.client_ca, self.client_ca_file, authority, self.client_allowed_sans
+
 
 def _check_tls(tls: Tls | None, keys: Keys, report: Report) -> None:
     given = isinstance(keys.mapping, yaml.MappingNode) and keys.mapping.value

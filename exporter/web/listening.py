@@ -118,21 +118,22 @@ class Listener:
         self.new[connection] = None
         connection.shaking_hands = self._begin(self._shake_hands(connection, accepted, context))
 
-    def _keep_to_terms(self) -> None:
-        """End the connections that were made under other terms than those in force."""
+    def _keep_to_terms(self) -> bool:
+        """End connections made under other terms than those in force; say whether others may come in than before."""
         old, new = self._tls, self._guard.tls()
         if new is old:
-            return
+            return False
         self._tls = new
-        # With another certificate of ours, what is under way may go on; who should not have come in gets no answer.
-        strict = not old or not new or new.client_auth_type != "NoClientCert"
+        others = not old or not new or old.clients != new.clients
         for connection in list(self.connections):
-            if strict:
+            if connection in self.answering:
+                # Who asked for it could.
+                connection.close()
+            elif others:
                 connection.cut()
             elif connection in self.idle:
                 connection.force_close()
-            elif connection not in self.new:
-                connection.close()
+        return others
 
     async def _shake_hands(self, connection: Connection, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
         timeout = HEAD_SECONDS if tls else None
@@ -184,7 +185,8 @@ class Listener:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection: Connection = request.protocol  # type: ignore[assignment]  # no other is made
         connection.begin()
-        self._keep_to_terms()
+        if self._keep_to_terms():
+            connection.cut()
         if connection.ended:
             return closing(web.Response(status=403))
         return await self._guard.refusal(request) or await self._answer(request)

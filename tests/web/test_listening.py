@@ -10,12 +10,14 @@ import resource
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
 
+from exporter.config.web import Tls
 from exporter.web import listening
 from exporter.web.guard import Guard
 from exporter.web.listening import Connection, Listener
@@ -65,7 +67,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(most: int = listening.MOST) -> AsyncIterator[Served]:
+async def served(most: int = listening.MOST, guard: Guard | None = None) -> AsyncIterator[Served]:
     async def small(_request: web.Request) -> web.Response:
         return web.Response(text="small")
 
@@ -86,7 +88,7 @@ async def served(most: int = listening.MOST) -> AsyncIterator[Served]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     assert runner.server
-    listener = Listener(runner.server, Guard(), most)
+    listener = Listener(runner.server, guard or Guard(), most)
     sockets = await bound("127.0.0.1", 0)
     it = Served(listener, sockets[0].getsockname()[1])
     listener.start(sockets)
@@ -257,6 +259,48 @@ async def test_a_listener_that_breaks_cries_out(
             while not caplog.records:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0)
     assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+
+
+@dataclass
+class Terms(Guard):
+    now: Tls = field(default_factory=Tls)
+
+    def tls(self) -> Tls:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"client_allowed_sans": ("other",)},
+        {"client_ca": "other"},
+        {"client_ca_file": Path("other")},
+        {"client_auth_type": "RequireAndVerifyClientCert"},
+    ],
+)
+async def test_under_other_terms_an_answer_under_way_is_ended_well_and_no_more_is_answered_to_who_may_not_come(
+    change: dict[str, Any],
+) -> None:
+    terms = Terms()
+    async with served(guard=terms) as it:
+        held, _ = await it.connect(GET.replace(b"small", b"held") + GET)
+        idle, _ = await it.connect(GET)
+        asking, asks = await it.connect(GET)
+        for reader in (idle, asking):
+            await reader.readuntil(b"small")
+        new, _ = await it.connect()
+        await it.counted(4)
+        terms.now = Tls(**change)
+        asks.write(GET)
+        async with asyncio.timeout(30):
+            assert (await asking.read()).count(b"HTTP/") == (not change)
+            assert await idle.read() == b""
+            if change:
+                assert await new.read() == b""
+            it.open.set()
+            assert (await held.read()).endswith(b"\r\n\r\nheld")
+        await it.small()
 
 
 POST = b"POST /post HTTP/1.1\r\nHost: x\r\n"
