@@ -18,8 +18,8 @@ import yaml
 
 from exporter.config.nodes import BOOLEAN, NULL, TEXT, Kind, Report, choice, integer, scalar
 from exporter.config.schema import Keys, list_of, mapping_of, optional, read, section, setting, shown
-from exporter.config.settings import Secret, contents
-from exporter.errors import Fault
+from exporter.config.settings import Secret, contents, regular
+from exporter.errors import ConfigError, Fault, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +69,7 @@ def stamp(path: Path) -> Stamp | None:
 def _readable(text: str, node: yaml.Node, report: Report) -> Path | None:
     path = report.directory / text
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             file.read(1)
     except (OSError, ValueError) as error:
         report.fault(node, f"{path} cannot be read: {getattr(error, 'strerror', error)}")
@@ -381,6 +381,11 @@ def load_web(path: Path) -> LoadedWeb:
 
     Beside what the toolkit refuses, it refuses what would protect nobody unnoticed. An empty file is good.
     """
+    try:
+        # A reload is done within the event loop.
+        regular(path)
+    except OSError as error:
+        raise ConfigError([Fault(Place(str(path), 1, 1), f"cannot be read: {error.strerror}")]) from error
     return parse_web(contents(path), str(path), path.parent)
 
 

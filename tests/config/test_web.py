@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from typing import TYPE_CHECKING
@@ -91,8 +92,15 @@ BAD = {
     f"tls_server_config: {{{PAIR}, client_allowed_sans: [], {CLIENTS}}}": [
         "1:87: expected a list of at least one name, not an empty list"
     ],
-    f"tls_server_config: {{{PAIR}, {CLIENTS}, client_ca_file: /dev/null}}": [
+    f"tls_server_config: {{{PAIR}, {CLIENTS}, client_ca_file: server.key}}": [
         "1:112: client_ca cannot be used: no certificate or crl found"
+    ],
+    f"tls_server_config: {{{PAIR}, {CLIENTS}, client_ca_file: /dev/zero}}": [
+        "1:128: /dev/zero cannot be read: it is no regular file"
+    ],
+    "tls_server_config: {cert_file: fifo, key_file: fifo}": [
+        "1:32: FOLDER/fifo cannot be read: it is no regular file",
+        "1:48: FOLDER/fifo cannot be read: it is no regular file",
     ],
     f"tls_server_config: {{{PAIR}, {CLIENTS}, client_ca: text}}": ["1:112: client_ca cannot be used: not PEM"],
     f"tls_server_config: {{{PAIR}, client_auth_type: x}}": [
@@ -186,6 +194,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Authority(folder, "ca").issue("server", "DNS:localhost")
     Authority(folder, "another").issue("other")
     Authority(folder, "third").issue("locked", password="hunter2")
+    os.mkfifo(folder / "fifo")
     return folder
 
 
@@ -289,6 +298,11 @@ def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.Monkey
 def test_a_file_that_is_not_there_is_a_fault(folder: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape("none.yml:1:1: cannot be read: No such file")):
         load_web(folder / "none.yml")
+
+
+def test_a_file_that_nobody_may_ever_write_to_is_not_waited_for(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape("fifo:1:1: cannot be read: it is no regular file")):
+        load_web(folder / "fifo")
 
 
 KEYS = st.sampled_from(
