@@ -85,9 +85,9 @@ async def test_a_flood_of_wrong_passwords_keeps_nobody_out_who_is_known(tmp_path
         async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
             assert (await http.get(url, auth=("alice", "hunter2"))).status_code == 200
             # So many that those who wait are always as many as may.
-            flooding = asyncio.gather(*(flood(http) for _ in range(3 * WAITING_EACH)))
-            while not flooding.done():
-                assert (await http.get(url, auth=("alice", "hunter2"))).status_code == 200
-            await flooding
+            async with asyncio.TaskGroup() as group:
+                flooding = [group.create_task(flood(http)) for _ in range(3 * WAITING_EACH)]
+                while not all(each.done() for each in flooding):
+                    assert (await http.get(url, auth=("alice", "hunter2"))).status_code == 200
             assert (await http.get(url, auth=("alice", "hunter2"))).status_code == 200
     assert set(seen) == {401, 503}
