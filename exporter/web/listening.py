@@ -261,8 +261,9 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Give the answer to a request that cannot be answered."""
-        if isinstance(exc, HttpProcessingError):
-            # What is no HTTP is not logged, and not told back: whoever sends it would write the log.
+        if isinstance(exc, (HttpProcessingError, ConnectionError)):
+            # What is no HTTP is not logged, and not told back: whoever sends it would write the log. So would who hangs
+            # up before the answer, again and again.
             return closing(web.Response(status=400, text="bad request\n"))
         return super().handle_error(request, status, exc, message)
 

@@ -79,11 +79,18 @@ async def served(most: int = listening.MOST, guard: Guard | None = None) -> Asyn
         await it.open.wait()
         return web.Response(text="held")
 
+    async def piecemeal(request: web.Request) -> web.StreamResponse:
+        await it.open.wait()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        return response
+
     async def large(_request: web.Request) -> web.Response:
         return web.Response(body=bytes(10**7))
 
     app = web.Application()
     routes = [web.get("/small", small), web.post("/post", post), web.get("/held", held), web.get("/large", large)]
+    routes.append(web.get("/piecemeal", piecemeal))
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -357,6 +364,22 @@ async def test_what_others_might_read_otherwise_is_refused_and_ends_the_connecti
         assert said.split(b" ")[1] in (b"400", b"413"), said
         assert b"\r\nServer: siptrunk-exporter\r\n" in said
         assert it.posts == 0
+        await it.small()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("path", [b"held", b"piecemeal"])
+async def test_who_hangs_up_before_the_answer_writes_nothing_into_the_log(
+    path: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with served() as it:
+        _, writer = await it.connect(GET.replace(b"small", path))
+        while not it.listener.answering:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+        writer.transport.abort()
+        await it.counted(0)
+        it.open.set()
         await it.small()
     assert caplog.records == []
 
