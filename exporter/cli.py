@@ -9,6 +9,7 @@ import platform
 import re
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -221,7 +222,14 @@ def _serve(options: argparse.Namespace) -> int:
         daemon.on_signals(stop)
         await daemon.run(_serving(options), stop)
 
-    asyncio.run(serve())
+    log.take_strays()
+    runner = asyncio.Runner()
+    try:
+        runner.run(serve())
+    finally:
+        # Where memory is used up, no thread can be begun that waits for the others; the interpreter waits for them too.
+        with suppress(RuntimeError):
+            runner.close()
     return 0
 
 

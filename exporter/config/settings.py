@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import ssl
@@ -177,7 +178,7 @@ class TokenSource:
         Raises OSError if the file cannot be read, ValueError if what is there is no token; neither shows the token.
         """
         if self.file is not None:
-            with self.file.open("rb") as file:
+            with regular(self.file).open("rb") as file:
                 # What is not UTF-8 becomes unprintable, without an exception that would carry the bytes.
                 text = file.read(_LONGEST_TOKEN).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
             return _token(text, f"token_file {self.file}")
@@ -349,6 +350,13 @@ class Loaded(NamedTuple):
 
 SETTINGS: tuple[Row, ...] = tuple(table(Config))
 """Every setting: its dotted key (`[]` marks a list), its default and what it means."""
+
+
+def regular(path: Path) -> Path:
+    """Give a path back; raise OSError where a file is there that might have its reader wait, as a FIFO does."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return path
 
 
 def contents(path: Path) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,14 @@ class Drill:
     exporter: Command
     watch: Watch
     address: str
+    closing: ExitStack
+
+    async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the daemon; the connection ends with the drill, however that ends."""
+        host, port = self.address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        self.closing.callback(writer.close)
+        return reader, writer
 
     @property
     def sids(self) -> tuple[str, ...]:
@@ -90,7 +99,8 @@ async def drill(
                     watch.excused = True
                     await watch.until(lambda: watch.scrapes > 0, "reached")
                     watch.excused = False
-                    yield Drill(simulator, proxy, exporter, watch, address)
+                    with ExitStack() as closing:
+                        yield Drill(simulator, proxy, exporter, watch, address, closing)
                 assert exporter.process.returncode is None
                 assert await exporter.stop() == 0
                 assert not holds(str(exporter.log), TOKEN)

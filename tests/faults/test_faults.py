@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +31,12 @@ async def play(faults: dict[str, Fault], folder: Path) -> None:
             return await fault(own)
 
     ended = await asyncio.gather(*(one(*each) for each in enumerate(faults.values())), return_exceptions=True)
-    failed = {name: each for name, each in zip(faults, ended, strict=True) if isinstance(each, BaseException)}
+    failed = {
+        # Where it was, too: pytest does not tell what was compared there.
+        name: "".join(traceback.format_exception(each)[-3:])
+        for name, each in zip(faults, ended, strict=True)
+        if isinstance(each, BaseException)
+    }
     assert failed == {}
 
 
