@@ -31,13 +31,15 @@ bench: .venv/tests
 	sh .ci/programs.sh nginx prometheus prometheus-node-exporter
 	$(BIN)/python -m tests.benchmarks
 
-# A million inputs, 15 minutes a target at most; what broke a promise is left in .cache/fuzz.
+# A million inputs, 15 minutes a target at most, and no success where that was too short; what broke a promise is left in
+# .cache/fuzz.
 fuzz: .venv/tests
 	$(BIN)/pip install --quiet -e '.[dev,fuzz]'
 	$(BIN)/python -m tests.fuzz
 
-# Every fault, days in minutes, scrapers by the hundred; about 20 minutes.
+# Every fault, more than a week in minutes, an hour of scrapers by the hundred: an hour and a quarter.
 soak: .venv/tests
+	sh .ci/programs.sh libfaketime libnss-wrapper
 	$(BIN)/python -m tests.soak
 
 # What is released: sdist, wheel, bill of materials and checksums, the same bytes from the same commit.

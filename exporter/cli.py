@@ -9,6 +9,7 @@ import platform
 import re
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,11 @@ class Flag:
     default: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def dest(self) -> str:
+        """The name of its value in the parsed options."""
+        return str(self.options.get("dest", self.name.removeprefix("--")))
+
     def add_to(self, parser: argparse.ArgumentParser, *, subcommand: bool) -> None:
         """Add the flag; after a subcommand it has no default, to leave alone what was given before."""
         options = dict(self.options)
@@ -93,7 +99,7 @@ WEB_FLAGS = (
         "--web.listen-address",
         "address to listen on; may be given several times",
         f":{DEFAULT_PORT}",
-        {"metavar": "ADDRESS", "dest": "listen", "action": "append", "type": _address},
+        {"metavar": "ADDRESS", "dest": "addresses", "action": "append", "type": _address},
     ),
     Flag("--web.telemetry-path", "path of the metrics", "/metrics", {"metavar": "PATH", "dest": "path", "type": _path}),
     Flag(
@@ -135,7 +141,9 @@ FLAGS = (*CONFIG_FLAGS, *WEB_FLAGS, *LOG_FLAGS, VERSION_FLAG)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (default: those of the process) ask for; give the exit status."""
-    options = parser().parse_args(arguments)
+    top = parser()
+    options = top.parse_args(arguments)
+    _refuse_what_is_ignored(top, options)
     log.configure(options.log_level, options.log_format)
     try:
         return int(options.run(options))
@@ -146,6 +154,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 1
+
+
+def _refuse_what_is_ignored(top: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End where a flag stands before a command that does nothing with it."""
+    given, defaults = vars(options), vars(top.parse_args([]))
+    for flag in FLAGS:
+        if flag not in options.takes and given.get(flag.dest) != defaults.get(flag.dest):
+            top.error(f"{options.command} does not take {flag.name}")
 
 
 class _Command(argparse.ArgumentParser):
@@ -165,15 +181,16 @@ def parser() -> argparse.ArgumentParser:
         description="Prometheus exporter for SIP trunks: channel limits, activity, provisioning.",
         allow_abbrev=False,
     )
-    top.set_defaults(run=_serve)
+    top.set_defaults(run=_serve, takes=FLAGS)
     for flag in FLAGS:
         flag.add_to(top, subcommand=False)
-    commands = top.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Command)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Command)
 
     def add(name: str, run: Callable[..., int], text: str, flags: Sequence[Flag]) -> _Command:
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".", allow_abbrev=False)
-        command.set_defaults(run=run)
-        for flag in (*flags, *LOG_FLAGS):
+        takes = (*flags, *LOG_FLAGS)
+        command.set_defaults(run=run, takes=takes)
+        for flag in takes:
             flag.add_to(command, subcommand=True)
         return command
 
@@ -190,7 +207,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _serving(options: argparse.Namespace, host: str = "") -> Serving:
-    addresses = *(options.listen or ()), *getattr(options, "listen_after", ())
+    addresses = *(options.addresses or ()), *getattr(options, "addresses_after", ())
     return Serving(
         addresses or (Address(host, DEFAULT_PORT),),
         options.path,
@@ -207,7 +224,14 @@ def _serve(options: argparse.Namespace) -> int:
         daemon.on_signals(stop)
         await daemon.run(_serving(options), stop)
 
-    asyncio.run(serve())
+    log.take_strays()
+    runner = asyncio.Runner()
+    try:
+        runner.run(serve())
+    finally:
+        # Where memory is used up, no thread can be begun that waits for the others; the interpreter waits for them too.
+        with suppress(RuntimeError):
+            runner.close()
     return 0
 
 

@@ -41,6 +41,7 @@ class Anomaly(StrEnum):
     LIST_CHANGED = "list_changed"
     INVALID_SID = "invalid_sid"
     REPEATED_PROPERTY = "repeated_property"
+    NOT_KEPT = "not_kept"
 
 
 class PollError(Exception):

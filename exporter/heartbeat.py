@@ -18,6 +18,8 @@ HELD_UP = 3.0
 """Seconds by which a beat is late where that is told."""
 TOLD_FOR = 10.0
 """Seconds for which it is told: the usual time between two probes, so that one of them learns of it."""
+TOLD_AGAIN = 60.0
+"""Seconds after which it may be told anew: who is throttled is not to be restarted by a probe that counts refusals."""
 
 
 class Heartbeat:
@@ -27,15 +29,17 @@ class Heartbeat:
         self._delays = delays
         self._due = math.inf
         self._longest = 0.0
-        self._told_until = -math.inf
+        self._told_at = -math.inf
 
     @property
     def trouble(self) -> str | None:
         """What there is to tell of the event loop, None where it goes round."""
         now = asyncio.get_running_loop().time()
+        if now < self._told_at + TOLD_FOR:
+            return _told_of(self._longest)
         # Who asks may come before the beat that is late.
-        late = self._longest if now < self._told_until else now - self._due
-        return f"the event loop was held up for {late:.1f} s" if late >= HELD_UP else None
+        late = now - self._due
+        return _told_of(late) if late >= HELD_UP and now >= self._told_at + TOLD_AGAIN else None
 
     async def keep_beating(self) -> None:
         """Beat again and again, for ever."""
@@ -46,5 +50,10 @@ class Heartbeat:
             late = loop.time() - self._due
             self._delays.inc(max(late, 0.0))
             if late >= HELD_UP:
-                self._longest, self._told_until = late, loop.time() + TOLD_FOR
-                log.warning("the event loop was held up for %.1f s: nothing was polled or served", late)
+                log.warning("%s: nothing was polled or served", _told_of(late))
+                if loop.time() >= self._told_at + TOLD_AGAIN:
+                    self._longest, self._told_at = late, loop.time()
+
+
+def _told_of(late: float) -> str:
+    return f"the event loop was held up for {late:.1f} s"

@@ -7,11 +7,20 @@ import logging
 import os
 import select
 import sys
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+log = logging.getLogger(__name__)
 
 Format = Literal["logfmt", "json"]
+
+LAST_WAIT = 1.0
+"""Most seconds that the end of the process waits to tell how many lines were lost."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -49,7 +58,7 @@ class Handler(logging.Handler):
     """Writes to a file descriptor what it takes at once, and counts what is lost: polls and scrapes wait for no log.
 
     A pipe that nobody reads, a full disk, a reader that is gone: the first line that is taken again tells how many
-    were not.
+    were not, at the latest at the end of the process.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -61,16 +70,29 @@ class Handler(logging.Handler):
         self._cut = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record's line."""
+        """Write a record's line, or that it has none: who logs must not fail for it."""
         try:
-            line = self.format(record)
-        except Exception:  # noqa: BLE001 - as all of logging's handlers do: who logs must not fail for it
-            self.handleError(record)
-            return
+            try:
+                line = self.format(record)
+            except Exception as error:  # noqa: BLE001 - what is logged can be anything
+                line = self.format(_unfit(record, error))
+            self._tell_of_lost()
+            if not self._write(line):
+                self._lost += 1
+        except Exception:  # noqa: BLE001 - as all of logging's handlers do
+            # Most likely there is no memory.
+            self._lost += 1
+
+    def close(self) -> None:
+        """Tell what was lost last; logging does this at the end of the process."""
+        if self._lost:
+            self._writable.poll(LAST_WAIT * 1000)
+            self._tell_of_lost()
+        super().close()
+
+    def _tell_of_lost(self) -> None:
         if self._lost and self._write(self.format(_told_of(self._lost))):
             self._lost = 0
-        if not self._write(line):
-            self._lost += 1
 
     def _write(self, line: str) -> bool:
         # What comes behind a line that was cut must not go on in it.
@@ -85,6 +107,23 @@ class Handler(logging.Handler):
 
 def _told_of(lost: int) -> logging.LogRecord:
     return logging.LogRecord(__name__, logging.WARNING, __file__, 0, "%d log lines were lost", (lost,), None)
+
+
+def _unfit(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    said = "cannot be formatted, %s: %r with %r", (error, record.msg, record.args)
+    return logging.LogRecord(record.name, logging.ERROR, record.pathname, record.lineno, *said, None)
+
+
+def take_strays() -> None:
+    """Log what the interpreter would write to standard error itself: warnings, and what nobody caught."""
+
+    def cry(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        log.critical("nobody caught what was raised", exc_info=(kind, error or kind(), trace))
+
+    logging.captureWarnings(capture=True)
+    sys.excepthook = cry
+    threading.excepthook = lambda raised: cry(raised.exc_type, raised.exc_value, raised.exc_traceback)
+    sys.unraisablehook = lambda raised: cry(raised.exc_type, raised.exc_value, raised.exc_traceback)
 
 
 def configure(level: str, style: Format) -> None:

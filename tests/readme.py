@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exporter.cli import FLAGS
 from exporter.config import SETTINGS
 from exporter.errors import Anomaly, Reason
 from exporter.metrics.families import FAMILIES
 from exporter.telemetry import EXPORTER_FAMILIES
-from tests.benchmarks.figures import HEAD, RESULTS, Row
+from tests.benchmarks.figures import HEAD, Row
+from tests.benchmarks.figures import RESULTS as BENCHMARKS
 from tests.deploy.helm_values import CHART, values
 from tests.deploy.shipped_rules import ALERTS
+from tests.fuzz import RESULTS as FUZZ
 from tests.markdown import code, table
+from tests.soak import RESULTS as SOAK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -49,16 +53,49 @@ def reasons() -> str:
 
 
 def benchmarks() -> str:
-    if not RESULTS.exists():
+    if not BENCHMARKS.exists():
         return "Not measured yet: `make bench`."
-    results = json.loads(RESULTS.read_text())
+    results = json.loads(BENCHMARKS.read_text())
     on = results["conditions"]
     beside = ", ".join(f"{name} {on[name]}" for name in ("nginx", "prometheus", "prometheus-node-exporter") if on[name])
     said = (
-        f"Measured on {on['date']} on {on['cores']} cores of {on['cpu']} with Python {on['python']} beside {beside};"
+        f"{_measured(on)} beside {beside};"
         f" where no other size is named, {on['properties']:,} properties of {on['trunks_each']} trunks each."
     )
-    return f"{said}\n\n{table(HEAD, [Row(**each).cells() for each in results['rows']])}"
+    return f"{said}\n\n{_rows(results['rows'])}"
+
+
+def soaked(stage: str) -> str:
+    results = json.loads(SOAK.read_text()) if SOAK.exists() else {}
+    if stage not in results:
+        return "Not measured yet: `make soak`."
+    return f"{_measured(results[stage]['conditions'])}.\n\n{_rows(results[stage]['rows'])}"
+
+
+def fuzzed() -> str:
+    if not FUZZ.exists():
+        return "Not measured yet: `make fuzz`."
+    results = json.loads(FUZZ.read_text())
+    head = ("target", "inputs", "of which broke a promise", "branches covered", "seconds")
+    rows = [
+        (
+            each["target"],
+            f"{each['inputs']:,}",
+            "0",
+            f"{each['covered_at_start']:,}, in the end {each['covered']:,}",
+            f"{each['seconds']:,}",
+        )
+        for each in results["targets"]
+    ]
+    return f"{_measured(results['conditions'])}.\n\n{table(head, rows)}"
+
+
+def _measured(on: Mapping[str, object]) -> str:
+    return f"Measured on {on['date']} on {on['cores']} cores of {on['cpu']} with Python {on['python']}"
+
+
+def _rows(rows: Iterable[Mapping[str, Any]]) -> str:
+    return table(HEAD, [Row(**each).cells() for each in rows])
 
 
 def alerts() -> str:
@@ -78,6 +115,10 @@ def alerts() -> str:
 
 DEPLOY = README.parent / "deploy"
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
+    README.with_name("SECURITY.md"): {
+        **{stage: partial(soaked, stage) for stage in ("faults", "days", "load")},
+        "fuzz": fuzzed,
+    },
     README: {"metrics": metrics, "reasons": reasons, "settings": settings, "flags": flags, "benchmarks": benchmarks},
     DEPLOY / "README.md": {"alerts": alerts},
     CHART / "README.md": {"values": values},

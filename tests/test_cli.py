@@ -148,6 +148,9 @@ async def test_an_address_in_use_or_a_bad_configuration_ends_with_1_and_a_senten
         (["serv"], "invalid choice: 'serv'"),
         (["check", "--liv"], "unrecognized arguments: --liv"),
         (["simulate", "--error-rate", "2"], "--error-rate"),
+        (["--shard=1/2", "demo"], "error: demo does not take --shard"),
+        (["--web.listen-address=:1", "check"], "error: check does not take --web.listen-address"),
+        (["--web.enable-lifecycle", "--config.file=x", "simulate"], "error: simulate does not take --config.file"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_was_expected(

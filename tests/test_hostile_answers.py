@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
 from tests.api.proxy import listening
 from tests.carrier_truth import labels
-from tests.hostile_answers import MEBI, TABLE, UP, HostileServer
+from tests.hostile_answers import GOOD, MEBI, TABLE, UP, HostileServer, many
 from tests.running import Samples, command, parse
+from tests.secrets import holds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TOKEN = "0f9e8d7c6b5a49382716"
 
@@ -33,18 +39,28 @@ def outcome(samples: Samples, sid: str) -> set[str]:
     return failures | ({UP} if samples["siptrunk_property_up"][labels(property_sid=sid)] else set())
 
 
+def configured(folder: Path, port: int, sids: Iterable[str], api: str, more: str = "") -> Path:
+    """Write a configuration for these properties."""
+    path = folder / "exporter.yaml"
+    path.write_text(
+        f"api: {{base_url: 'http://127.0.0.1:{port}', max_attempts: 1, requests_per_second: 0, {api}}}\n"
+        f"poll: {{interval: 1s}}\n{more}"
+        f"accounts:\n- account_sid: A1\n  token: {TOKEN}\n  properties:\n"
+        + "".join(f"  - sid: {sid}\n" for sid in sids)
+    )
+    return path
+
+
 async def test_the_daemon_survives_every_hostile_answer_in_bounded_memory_and_tells_its_reason(tmp_path: Path) -> None:
     server = HostileServer(rounds=2)
     every = [server.sid(index) for index in range(len(TABLE) + 1)]
     async with listening(server.serve) as port:
-        path = tmp_path / "exporter.yaml"
-        path.write_text(
-            f"api: {{base_url: 'http://127.0.0.1:{port}', timeout: 3s, max_attempts: 1, requests_per_second: 0,"
-            " page_size: 1000, max_concurrency: 20}\n"
-            "poll: {interval: 1s}\n"
-            "limits: {trunks_per_property: 2000}\n"
-            f"accounts:\n- account_sid: A1\n  token: {TOKEN}\n  properties:\n"
-            + "".join(f"  - sid: {sid}\n" for sid in every)
+        path = configured(
+            tmp_path,
+            port,
+            every,
+            "timeout: 3s, page_size: 1000, max_concurrency: 20",
+            "limits: {trunks_per_property: 2000}\n",
         )
         async with command("--config.file", path, "--web.listen-address=127.0.0.1:0") as exporter:
             address = (await exporter.logged("listening"))["addresses"]
@@ -63,4 +79,38 @@ async def test_the_daemon_survives_every_hostile_answer_in_bounded_memory_and_te
     assert odd == {kind.name: set() for kind in TABLE}
     assert outcome(recovered, every[-1]) == {UP}
     assert grown < 150 * MEBI
-    assert not any(TOKEN in text for text in (*pages, str(exporter.log)))
+    assert not any(holds(text, TOKEN) for text in (*pages, str(exporter.log)))
+
+
+async def test_large_answers_of_many_properties_at_once_are_not_held_together_and_keep_no_other_waiting(
+    tmp_path: Path,
+) -> None:
+    # It takes a while to read, so that others come meanwhile.
+    odd = b'{"SipTrunks":[{"SipTrunkSid":"ST1","Type":"","X":[%b],"Y":"%b"}],"TotalCount":1}'
+    large = odd % (many(b"0", 400_000), b"y" * (4 * MEBI - 400_200))
+    sids = [HostileServer.sid(index) for index in range(60)]
+    asked: Counter[str] = Counter()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while found := re.match(rb"GET /v2/Properties/(\w+)/", await reader.readuntil(b"\r\n\r\n")):
+            sid = found[1].decode()
+            asked[sid] += 1
+            body = GOOD if sid == sids[-1] else large
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+            writer.write(body)
+            await writer.drain()
+
+    async with listening(serve) as port:
+        path = configured(tmp_path, port, sids, "timeout: 10s, max_concurrency: 8")
+        async with command("--config.file", path, "--web.listen-address=127.0.0.1:0") as exporter:
+            address = (await exporter.logged("listening"))["addresses"]
+            before = peak_memory(exporter.process.pid)
+            async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http, asyncio.timeout(60):
+                while (await http.get("/-/ready")).status_code != 200:
+                    pass
+                samples = parse((await http.get("/metrics")).text)
+            grown = peak_memory(exporter.process.pid) - before
+            assert await exporter.stop() == 0
+    assert {sid: outcome(samples, sid) for sid in sids} == {sid: {UP} for sid in sids}
+    assert asked[sids[-1]] > 1
+    assert grown < 80 * MEBI

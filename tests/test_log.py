@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import select
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -137,14 +139,101 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up_and_learns_later_how_much_was_
     assert [line.rpartition("msg=")[2] for line in lines[1:]] == ['"95 log lines were lost"', "again", ""]
 
 
+PRINTS_MORE_THAN_A_PIPE_TAKES = """
+import logging
+from exporter import log
+log.configure("info", "logfmt")
+for _ in range(10_000):
+    logging.warning("again")
+print(flush=True)
+"""
+
+
+def test_what_was_lost_right_before_the_end_is_told_at_the_end() -> None:
+    command = [sys.executable, "-c", PRINTS_MORE_THAN_A_PIPE_TAKES]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()  # nothing of the log is read before all of it is written
+        *lines, last = filter(None, process.stderr.read().decode().splitlines())
+
+    whole = sum(line.endswith(" msg=again") for line in lines)
+    assert 0 < whole < 10_000
+    assert last.endswith(f' msg="{10_000 - whole} log lines were lost"')
+
+
+def test_the_end_does_not_wait_for_ever_for_who_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.log.LAST_WAIT", 0.01)
+    reading, writing = os.pipe()
+    handler = Handler(writing)
+    for _ in range(100):
+        handler.emit(record("x" * 10_000))
+    handler.close()
+    os.close(reading)
+    os.close(writing)
+
+
 def _readable(descriptor: int) -> bool:
     return bool(select.select([descriptor], [], [], 0)[0])
 
 
-def test_what_cannot_be_formatted_does_not_fail_who_logs_it(capfd: pytest.CaptureFixture[str]) -> None:
-    Handler(sys.stderr.fileno()).emit(logging.LogRecord("x", logging.INFO, "x.py", 1, "%d", ("no number",), None))
+def test_what_cannot_be_formatted_does_not_fail_who_logs_it_and_is_one_line_all_the_same(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    handler = Handler(sys.stderr.fileno())
+    handler.setFormatter(Formatter("json"))
+    handler.emit(logging.LogRecord("x", logging.INFO, "x.py", 1, "%d", ("no number",), None))
+    line = json.loads(capfd.readouterr().err)
 
-    assert "no number" in capfd.readouterr().err
+    assert (line["logger"], line["level"]) == ("x", "error")
+    assert "no number" in line["msg"]
+
+
+def test_where_there_is_no_memory_for_a_line_it_is_counted_as_lost(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handler = Handler(sys.stderr.fileno())
+    handler.setFormatter(Formatter("json"))
+    with monkeypatch.context() as without:
+        without.setattr(Formatter, "format", Mock(side_effect=MemoryError))
+        handler.emit(record())
+    handler.emit(record())
+
+    assert [json.loads(line)["msg"] for line in capfd.readouterr().err.splitlines()] == [
+        "1 log lines were lost",
+        "it works",
+    ]
+
+
+STRAYS = """
+import threading, warnings
+from exporter.log import configure, take_strays
+configure("info", "json")
+take_strays()
+class Stray:
+    def __del__(self):
+        raise MemoryError
+warnings.warn("one")
+Stray()
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+raise RuntimeError("nobody catches this")
+"""
+
+
+def test_what_the_interpreter_would_say_itself_is_one_line_each() -> None:
+    done = subprocess.run([sys.executable, "-c", STRAYS], capture_output=True, check=False, timeout=60)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+
+    assert done.returncode == 1
+    assert [line["level"] for line in lines] == ["warning", "critical", "critical", "critical"]
+    assert "one" in lines[0]["msg"]
+    assert [line["traceback"].splitlines()[-1] for line in lines[1:]] == [
+        "MemoryError",
+        "ZeroDivisionError: division by zero",
+        "RuntimeError: nobody catches this",
+    ]
 
 
 @pytest.mark.usefixtures("root")

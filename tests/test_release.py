@@ -39,7 +39,7 @@ def committed(*where: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The folders of two releases: the same files, built by people whose machines differ."""
+    """The folders of two releases: the same files, but folders, ages, rights and time zones differ."""
     folder = tmp_path_factory.mktemp("builds")
     one, another = folder / "one", folder / "another" / "and" / "deeper"
     builders = [builder(one, 0o022, 10**9, "UTC"), builder(another, 0o077, 15 * 10**8, "Asia/Tokyo")]
@@ -64,7 +64,9 @@ def builder(tree: Path, umask: int, modified: int, zone: str) -> subprocess.Pope
     return subprocess.Popen([program("sh"), ".ci/dist.sh", BIN], cwd=tree, env=environment, umask=umask)
 
 
-def test_a_release_is_the_same_bytes_whoever_builds_it_where_and_when(builds: tuple[Path, Path]) -> None:
+def test_a_release_is_the_same_bytes_whatever_the_folder_rights_file_times_and_time_zone(
+    builds: tuple[Path, Path],
+) -> None:
     one, another = ({file.name: (file.stat().st_mode, file.read_bytes()) for file in each.iterdir()} for each in builds)
 
     assert {WHEEL, f"{RELEASE}.tar.gz", f"{RELEASE}.cdx.json", "SHA256SUMS"} == set(one)

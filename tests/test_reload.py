@@ -233,10 +233,12 @@ async def test_limits_hold_from_the_next_poll_on_and_are_published(tmp_path: Pat
             await exporter.poll(sid)
             refused = await exporter.samples()
 
-    def limits(samples: dict[str, dict[frozenset[tuple[str, str]], float]]) -> list[float]:
-        return [samples["siptrunk_exporter_limit"][labels(limit=key)] for key in ("trunks_per_property", "label_bytes")]
+    keys = ("trunks_per_property", "properties_per_account", "label_bytes")
 
-    assert (limits(whole), limits(refused)) == ([100_000, 1024], [2, 1024])
+    def limits(samples: dict[str, dict[frozenset[tuple[str, str]], float]]) -> list[float]:
+        return [samples["siptrunk_exporter_limit"][labels(limit=key)] for key in keys]
+
+    assert (limits(whole), limits(refused)) == ([100_000, 20_000, 1024], [2, 20_000, 1024])
     assert len(whole["siptrunk_channel_limit"]) == len(refused["siptrunk_channel_limit"]) > 2
     assert refused["siptrunk_property_up"][labels(property_sid=sid)] == 0
     assert refused["siptrunk_property_poll_failures_total"][labels(property_sid=sid, reason=str(Reason.TOO_LARGE))] == 1

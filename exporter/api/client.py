@@ -8,19 +8,20 @@ import json
 import logging
 import random
 import time
+from contextlib import asynccontextmanager
 from datetime import UTC
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from exporter.api.budget import Budget
+from exporter.api.budget import Budget, Manner, Turn
 from exporter.api.payload import error_message
-from exporter.api.transport import TRANSIENT_STATUSES, Response, Transport
+from exporter.api.transport import TRANSIENT_STATUSES, CrowdedError, Response, Transport
 from exporter.errors import PollError, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from exporter.api.credentials import Credentials
     from exporter.config import Api
@@ -33,6 +34,8 @@ LONGEST_WAIT = 30.0
 """Most seconds to wait inside one poll before a retry; a longer `Retry-After` ends the poll and is obeyed after."""
 LONGEST_RETRY_AFTER = 3600.0
 """Most seconds that a `Retry-After` is obeyed: a mistaken year must not end the polling for good."""
+MOST_KEPT = 256 * 2**20
+"""Most bytes that are kept of answers, compressed, all lists together: more than three million trunks' fit."""
 
 TRANSPORT_SETTINGS = ("base_url", "timeout", "ca_file", "cert_file", "key_file")
 REASON_OF_STATUS = {401: Reason.AUTH, 403: Reason.FORBIDDEN, 404: Reason.NOT_FOUND, 429: Reason.RATE_LIMITED}
@@ -77,6 +80,8 @@ class ApiClient:
         self._transport = Transport(api)
         self.reading_large = asyncio.Lock()
         """Held while one large answer is read."""
+        self.left_to_keep = MOST_KEPT
+        """Bytes that may still be kept of answers, all lists together."""
 
     def configure(self, api: Api) -> Transport | None:
         """Send all further requests as `api` has it; those in flight end as they began.
@@ -110,52 +115,65 @@ class ApiClient:
         """Close the connections."""
         await self._transport.retire()
 
-    async def ask(self, query: Query, validators: Validators | None = None, *, suspect: bool = False) -> Answer:
+    @asynccontextmanager
+    async def ask(
+        self, query: Query, validators: Validators | None = None, manner: Manner | None = None
+    ) -> AsyncIterator[Answer]:
         """Send one request, again as often as is sensible, and give its good answer.
 
-        `suspect` marks one that is likely to hang, so that the others need not wait for it.
+        The answer holds its place in flight until the context ends: there it is to be read, so that what waits for that
+        is bounded, whoever asked for it. `manner` has the request wait among its like, and learns how it was answered.
         Raises `PollError` with the reason of the last try.
         """
+        manner = manner or Manner()
         spent: list[float] = []
         attempt = 1
         while True:
-            try:
-                body, received = await self._attempt(query, validators, spent, suspect=suspect)
-                return Answer(body, received, sum(spent))
-            except PollError as error:
-                wait = wait_before_retry(error, attempt, self.api.max_attempts)
-                if wait is None:
-                    raise
-                self._telemetry.api_retries.labels(error.reason).inc()
-                suspect = suspect or error.reason is Reason.TIMEOUT
+            wait = 0.0
+            async with self.budget.turn(manner.kind) as turn:
+                try:
+                    answer = await self._attempt(query, validators, spent, turn)
+                except CrowdedError:
+                    # It is sent again once there is a place for its answer, which is no fault of the API.
+                    manner.large = True
+                except PollError as error:
+                    pause = wait_before_retry(error, attempt, self.api.max_attempts)
+                    if pause is None:
+                        raise
+                    self._telemetry.api_retries.labels(error.reason).inc()
+                    manner.suspect = manner.suspect or error.reason is Reason.TIMEOUT
+                    spent.append(wait := pause)
+                    attempt += 1
+                else:
+                    yield answer
+                    return
+                finally:
+                    manner.large = manner.large or turn.kind.large
             await asyncio.sleep(wait)
-            spent.append(wait)
-            attempt += 1
 
-    async def _attempt(
-        self, query: Query, validators: Validators | None, spent: list[float], *, suspect: bool
-    ) -> tuple[bytes | None, Validators]:
-        async with self.budget.turn(suspect=suspect):
-            # The token may have changed while this waited.
-            headers = {"Authorization": query.credentials.authorization}
-            if validators and validators.etag:
-                headers["If-None-Match"] = validators.etag
-            if validators and validators.last_modified:
-                headers["If-Modified-Since"] = validators.last_modified
-            statuses: list[int] = []
-            now = asyncio.get_running_loop().time
-            started = now()
-            try:
-                response = await self._transport.get(query.path, query.parameters, headers, statuses)
-            finally:
-                spent.append(now() - started)
-                self._telemetry.count_request(query.endpoint, str(statuses[-1]) if statuses else "error", spent[-1])
+    async def _attempt(self, query: Query, validators: Validators | None, spent: list[float], turn: Turn) -> Answer:
+        # The token may have changed while this waited.
+        headers = {"Authorization": query.credentials.authorization}
+        if validators and validators.etag:
+            headers["If-None-Match"] = validators.etag
+        if validators and validators.last_modified:
+            headers["If-Modified-Since"] = validators.last_modified
+        statuses: list[int] = []
+        now = asyncio.get_running_loop().time
+        started = now()
+        try:
+            response = await self._transport.get(
+                query.path, query.parameters, headers, statuses, lambda: self.budget.enlarge(turn)
+            )
+        finally:
+            spent.append(now() - started)
+            self._telemetry.count_request(query.endpoint, str(statuses[-1]) if statuses else "error", spent[-1])
         if response.status == HTTPStatus.NOT_MODIFIED and validators:
-            return None, validators
+            return Answer(None, validators, sum(spent))
         if response.status != HTTPStatus.OK:
             raise refusal(response)
         received = Validators(_usable(response, "ETag"), _usable(response, "Last-Modified"))
-        return response.body, received
+        return Answer(response.body, received, sum(spent))
 
 
 def _usable(response: Response, header: str) -> str | None:

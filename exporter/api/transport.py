@@ -21,7 +21,7 @@ from exporter.api.tls import context_for
 from exporter.errors import PollError, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from exporter.config import Api
 
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 4 * 2**20
 """Most bytes of one answer, after decompression: 10,000 trunks fit, and at most 1,000 are asked for."""
+LARGE = 2**18
+"""Bytes from which on an answer is large: few of those are held at once, and a thread reads them."""
 MAX_ERROR = 2**16
 """Most bytes of the body of an error; of a longer one the status says enough."""
 # Longer than the default interval, so that a property's next poll finds the connection of its last one.
@@ -54,6 +56,10 @@ REASON_OF_ERROR: tuple[tuple[tuple[type[Exception], ...], Reason], ...] = (
 )
 TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
 FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, zlib.error)
+
+
+class CrowdedError(Exception):
+    """An answer was left, because it is large and no more such may be held now."""
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -84,12 +90,15 @@ class Transport:
         self._retired = False
         # To load the certificates that are trusted takes a while; where nothing is encrypted, none is.
         encrypted = self._base_url.startswith("https:")
-        tls = context_for(api) if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trusts = encrypted or (proxy is not None and proxy.url.scheme == "https")
+        tls = context_for(api) if trusts else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if proxy:
             log.info("requests go through a proxy", extra={"proxy": str(proxy.url)})
             if not encrypted:
                 self._headers.update(proxy.headers)
-                log.warning("the token travels readable to the proxy: use https", extra={"proxy": str(proxy.url)})
+                log.warning(
+                    "the token travels readable to the proxy and beyond: use https", extra={"proxy": str(proxy.url)}
+                )
 
         def open_session() -> aiohttp.ClientSession:
             # What bounds the connections is the budget.
@@ -116,20 +125,27 @@ class Transport:
             await self._http.aclose()
 
     async def get(
-        self, path: str, query: Mapping[str, str], headers: Mapping[str, str], statuses: list[int]
+        self,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        statuses: list[int],
+        enlarge: Callable[[], bool] = lambda: True,
     ) -> Response:
         """Send one GET request; `path` is relative to `base_url`.
 
-        Each status that comes is added to `statuses`, even where what should follow it does not come.
+        Each status that comes is added to `statuses`, even where what should follow it does not come. `enlarge` is
+        asked whether an answer may go on that turns out to be large.
 
-        Raises `PollError` (timeout, connect, tls, too_large, bad_payload) where no whole answer came.
+        Raises `PollError` (timeout, connect, tls, too_large, bad_payload) where no whole answer came, and
+        `CrowdedError` where it may not go on.
         """
         self._in_flight += 1
         try:
             url = httpx.URL(f"{self._base_url}{path}{'?' * bool(query)}{urlencode(query)}")
             request = httpx.Request("GET", url, headers={**self._headers, **headers}, extensions=self._extensions)
             async with asyncio.timeout(self._timeout):
-                return await self._send(request, statuses)
+                return await self._send(request, statuses, enlarge)
         except FOREIGN_ERRORS as error:
             raise self._translate(error) from None
         finally:
@@ -137,14 +153,14 @@ class Transport:
             if self._retired:
                 await self.retire()
 
-    async def _send(self, request: httpx.Request, statuses: list[int]) -> Response:
+    async def _send(self, request: httpx.Request, statuses: list[int], enlarge: Callable[[], bool]) -> Response:
         response = await self._http.handle_async_request(request)
         statuses.append(response.status_code)
         try:
             if response.has_redirect_location:
                 # Following would take the token along, or spend requests that no budget counts.
                 raise PollError(Reason.BAD_PAYLOAD, "redirected, which is not followed: check base_url")
-            return Response(response.status_code, response.headers, await _read_any(response))
+            return Response(response.status_code, response.headers, await _read_any(response, enlarge))
         finally:
             await response.aclose()
 
@@ -161,17 +177,17 @@ class Transport:
         return PollError(reason, detail, transient=reason is Reason.CONNECT)
 
 
-async def _read_any(response: httpx.Response) -> bytes:
+async def _read_any(response: httpx.Response, enlarge: Callable[[], bool]) -> bytes:
     """Read a body, but let nothing about the body of an error hide the status that says enough."""
     try:
-        return await _read(response)
+        return await _read(response, enlarge)
     except (PollError, *FOREIGN_ERRORS):
         if response.is_error:
             return b""
         raise
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: httpx.Response, enlarge: Callable[[], bool]) -> bytes:
     """Read a body of at most `MAX_BODY` bytes (`MAX_ERROR` of an error), never holding more while gzip is unpacked.
 
     httpx would unpack each chunk whole, and layer by layer where a server names several encodings.
@@ -189,6 +205,8 @@ async def _read(response: httpx.Response) -> bytes:
         body += inflate.decompress(chunk, most + 1 - len(body)) if inflate else chunk
         if len(body) > most:
             raise PollError(Reason.TOO_LARGE, f"the answer is larger than {most} bytes")
+        if len(body) > LARGE and not enlarge():
+            raise CrowdedError
         if inflate and inflate.unused_data:
             raise PollError(Reason.BAD_PAYLOAD, "the compressed answer goes on after its end")
     if inflate and received and not inflate.eof:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import ssl
@@ -34,6 +35,8 @@ Detail = Literal["trunk", "property"]
 _DETAILS: tuple[Detail, ...] = ("trunk", "property")
 Unusable = Literal["set_aside", "ignore"]
 _UNUSABLE: tuple[Unusable, ...] = ("set_aside", "ignore")
+LONGEST_NAME = 1024
+"""Most characters of a name that a rule is tried on: harmless rules take a minute for some names of 64 kB."""
 _TOKEN_KEYS = ("token_file", "token_env", "token")
 _LONGEST_TOKEN = 65_536
 _LONGEST_URL = 2048
@@ -177,7 +180,7 @@ class TokenSource:
         Raises OSError if the file cannot be read, ValueError if what is there is no token; neither shows the token.
         """
         if self.file is not None:
-            with self.file.open("rb") as file:
+            with regular(self.file).open("rb") as file:
                 # What is not UTF-8 becomes unprintable, without an exception that would carry the bytes.
                 text = file.read(_LONGEST_TOKEN).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
             return _token(text, f"token_file {self.file}")
@@ -222,11 +225,15 @@ def _inline(secret: Secret, node: yaml.Node, report: Report) -> Secret | None:
 class Discover:
     """Which of an account's properties are polled, by name."""
 
-    include: re.Pattern[str] = setting(REGEX, re.compile(".*"), "regular expression found in the names to poll")
+    include: re.Pattern[str] = setting(
+        REGEX, re.compile(".*"), "regular expression found in the names to poll, of 1,024 characters at most"
+    )
     exclude: re.Pattern[str] | None = optional(REGEX, "regular expression found in the names not to poll")
 
     def selects(self, name: str) -> bool:
-        """Say whether the property called `name` is polled."""
+        """Say whether the property called `name` is polled; one that is too long to be matched is where all are."""
+        if len(name) > LONGEST_NAME:
+            return self == Discover()
         return bool(self.include.search(name)) and not (self.exclude and self.exclude.search(name))
 
 
@@ -313,6 +320,11 @@ class Limits:
     trunks_per_property: int = setting(
         integer(1, MAX_RECORDS), MAX_RECORDS, f"a property with more fails as `too_large`, 1 to {MAX_RECORDS}"
     )
+    properties_per_account: int = setting(
+        integer(1, MAX_RECORDS),
+        20_000,
+        f"a look-up that finds more fails as `too_large`, and those found before stay, 1 to {MAX_RECORDS}",
+    )
     label_bytes: int = setting(
         integer(64, MOST_LABEL_BYTES), LABEL_BYTES, "text of more bytes in UTF-8 is cut and ends in `…`, 64 to 65536"
     )
@@ -388,6 +400,13 @@ class Loaded(NamedTuple):
 
 SETTINGS: tuple[Row, ...] = tuple(table(Config))
 """Every setting: its dotted key (`[]` marks a list), its default and what it means."""
+
+
+def regular(path: Path) -> Path:
+    """Give a path back; raise OSError where a file is there that might have its reader wait, as a FIFO does."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return path
 
 
 def contents(path: Path) -> str:

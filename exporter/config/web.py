@@ -18,8 +18,8 @@ import yaml
 
 from exporter.config.nodes import BOOLEAN, NULL, TEXT, Kind, Report, choice, integer, scalar
 from exporter.config.schema import Keys, list_of, mapping_of, optional, read, section, setting, shown
-from exporter.config.settings import Secret, contents
-from exporter.errors import Fault
+from exporter.config.settings import Secret, contents, regular
+from exporter.errors import ConfigError, Fault, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +69,7 @@ def stamp(path: Path) -> Stamp | None:
 def _readable(text: str, node: yaml.Node, report: Report) -> Path | None:
     path = report.directory / text
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             file.read(1)
     except (OSError, ValueError) as error:
         report.fault(node, f"{path} cannot be read: {getattr(error, 'strerror', error)}")
@@ -121,6 +121,12 @@ class Tls:
     )
     context: ssl.SSLContext | None = field(default=None)
     stamps: Mapping[Path, Stamp | None] = field(default_factory=dict)
+
+    @property
+    def clients(self) -> tuple[object, ...]:
+        """What says which clients may come in."""
+        authority = self.client_ca_file and self.stamps.get(self.client_ca_file)
+        return self.client_auth_type, self.client_ca, self.client_ca_file, authority, self.client_allowed_sans
 
 
 def _check_tls(tls: Tls | None, keys: Keys, report: Report) -> None:
@@ -202,12 +208,24 @@ def _set_suites(context: ssl.SSLContext, tls: Tls, keys: Keys, report: Report) -
 
 
 def _set_curve(context: ssl.SSLContext, tls: Tls, keys: Keys, report: Report) -> None:
-    if not tls.curve_preferences:
-        return
-    first = tls.curve_preferences[0]
-    context.set_ecdh_curve(_CURVES[first])
-    if set(tls.curve_preferences) != {first}:
-        report.warn(keys.node("curve_preferences"), f"Python can offer one curve alone: it is {first}, the first")
+    given = tls.curve_preferences
+    offered = next((name for name in given if _offers(context, name)), None)
+    if offered and set(given) != {offered}:
+        report.warn(keys.node("curve_preferences"), f"Python offers one curve alone: it is {offered}")
+    elif given and not offered:
+        # Only an old one's X25519. All that OpenSSL has would be more than what was asked for.
+        report.fault(
+            keys.node("curve_preferences"),
+            f"this Python cannot offer {given[0]} alone: without curve_preferences it comes first, before the others",
+        )
+
+
+def _offers(context: ssl.SSLContext, curve: str) -> bool:
+    try:
+        context.set_ecdh_curve(_CURVES[curve])
+    except (ValueError, ssl.SSLError):
+        return False
+    return True
 
 
 @contextmanager
@@ -363,6 +381,11 @@ def load_web(path: Path) -> LoadedWeb:
 
     Beside what the toolkit refuses, it refuses what would protect nobody unnoticed. An empty file is good.
     """
+    try:
+        # A reload is done within the event loop.
+        regular(path)
+    except OSError as error:
+        raise ConfigError([Fault(Place(str(path), 1, 1), f"cannot be read: {error.strerror}")]) from error
     return parse_web(contents(path), str(path), path.parent)
 
 

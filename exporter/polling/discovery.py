@@ -11,6 +11,7 @@ from exporter.api.payload import MOST_LABEL_BYTES
 from exporter.config import Limits
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.polling.rhythm import Rhythm
+from exporter.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ _SID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
 class Discovery:
-    """Looks an account's properties up; `found` is what the last complete look-up brought, names by Sid.
+    """Looks an account's properties up; `names` is what the last complete look-up brought, names by Sid.
 
     `changed` is called after each look-up that brought something new.
     """
@@ -39,6 +40,8 @@ class Discovery:
         self.rhythm = Rhythm(credentials.account_sid)
         self.tried = False
         self.names: dict[str, str] = {}
+        self.found: dict[str, str] = {}
+        """The names by Sid of the properties that the rule selects."""
         self.last_error: str | None = None
         self._around = around
         self._changed = changed
@@ -47,18 +50,15 @@ class Discovery:
             around.telemetry.discovery_failures.labels(self.account_sid, reason)
 
     @property
-    def found(self) -> dict[str, str]:
-        """The names by Sid of the properties that the rule selects."""
-        return {sid: name for sid, name in self.names.items() if self._rule.selects(name)}
-
-    @property
     def account_sid(self) -> str:
         """Whose properties are looked up."""
         return self._credentials.account_sid
 
     def update(self, credentials: Credentials, rule: Discover) -> None:
         """Go on with other credentials or another rule; what was found is kept."""
-        self._rule = rule
+        if rule != self._rule:
+            self._rule = rule
+            self.found = {sid: name for sid, name in self.names.items() if rule.selects(name)}
         if credentials is not self._credentials:
             self._credentials = credentials
             self._listing.query = properties_of(credentials).query
@@ -68,7 +68,8 @@ class Discovery:
         self.rhythm.replan(self._around.poll.interval)
 
     def close(self) -> None:
-        """Leave nothing behind in the metrics."""
+        """Leave nothing behind, in the metrics neither."""
+        self._listing.forget(self._around.client)
         telemetry = self._around.telemetry
         for metric in (
             telemetry.discovery_up,
@@ -84,20 +85,35 @@ class Discovery:
         token = self._credentials.version
         try:
             names = await self._fetch()
+            found = self.found if names == self.names else await self._select(names)
         except PollError as caught:
             error = caught.bare()
         self._note(error)
         self.rhythm.ended(error, self._around.poll.interval, outdated=self._credentials.version is not token)
         if error is None and names != self.names:
-            self.names = names
+            self.names, self.found = names, found
             self._changed()
+
+    async def _select(self, names: dict[str, str]) -> dict[str, str]:
+        """Give those that the rule selects, letting others run in between: it may be slow with names made for that."""
+        turns, rule = Turns(), None
+        found: dict[str, str] = {}
+        # Once more where another rule came in between.
+        while rule is not self._rule:
+            rule, found = self._rule, {}
+            for sid, name in names.items():
+                if rule.selects(name):
+                    found[sid] = name
+                await turns.give()
+        return found
 
     async def _fetch(self) -> dict[str, str]:
         around = self._around
-        # The rule is for the whole name, which is cut where it becomes a label.
-        limits = Limits(label_bytes=MOST_LABEL_BYTES)
-        projects, anomalies = await self._listing.fetch(around.client, limits, suspect=self.rhythm.hung)
+        # Properties are what this list holds. The rule is for the whole name, which is cut where it becomes a label.
+        limits = Limits(trunks_per_property=around.limits.properties_per_account, label_bytes=MOST_LABEL_BYTES)
+        projects, anomalies = await self._listing.fetch(around.client, limits, self.rhythm.manner)
         projects = self._listing.records() if projects is None else projects
+        assert projects is not None  # noqa: S101 - what stayed the same was kept
         usable = [project for project in projects if _SID.fullmatch(project.sid)]
         too_long = sum(len((project.name or "").encode()) > around.limits.label_bytes for project in usable)
         found = {Anomaly.INVALID_SID: len(projects) - len(usable), Anomaly.LABEL_TOO_LONG: too_long}

@@ -63,6 +63,7 @@ class PropertyPoller:
         self.rhythm = Rhythm(target.identity.sid)
         self._around = around
         self._listing = trunks_of(target.credentials, target.identity.sid, target.filters)
+        self._listing.replaced = self._compare
         self._health = Health(0, _NO_FAILURES)
         self._last_success: float | None = None
         self._seen_at = 0.0
@@ -98,7 +99,7 @@ class PropertyPoller:
         if self._timer:
             self._timer.cancel()
         self._around.snapshot.drop(self.target.identity.sid)
-        self._listing.forget()
+        self._listing.forget(self._around.client)
 
     async def poll(self) -> None:
         """Poll once; every way in which that can end is published."""
@@ -118,15 +119,12 @@ class PropertyPoller:
         started = loop.time()
         token = self.target.credentials.version
         error, trunks = None, None
-        before = self._listing.kept
         try:
             trunks = await self._fetch()
         except PollError as caught:
             error = caught.bare()
         if error is None:
             self._last_success = loop.time()
-        if trunks is not None:
-            self._compare(self._listing.records(before) if before else None, trunks)
         self._note(error, loop.time() - started)
         outdated = self.target.credentials.version is not token
         self.rhythm.ended(error, self._around.poll.interval, outdated=outdated)
@@ -134,7 +132,7 @@ class PropertyPoller:
 
     async def _fetch(self) -> tuple[Trunk, ...] | None:
         around = self._around
-        trunks, anomalies = await self._listing.fetch(around.client, around.limits, suspect=self.rhythm.hung)
+        trunks, anomalies = await self._listing.fetch(around.client, around.limits, self.rhythm.manner)
         if anomalies:
             around.telemetry.count_anomalies(anomalies)
         return trunks
@@ -180,7 +178,7 @@ class PropertyPoller:
         self._seen_at = now
 
     def view(self) -> PropertyView:
-        """Give what is served now, the trunks read again."""
+        """Give what is served now, the trunks read again; without them where they were not kept."""
         return self._view(self._listing.records() if self._seconds_left() > 0 else None)
 
     def _view(self, trunks: tuple[Trunk, ...] | None) -> PropertyView:
@@ -201,7 +199,8 @@ class PropertyPoller:
         else:
             if trunks is None and left > 0:
                 trunks = self._listing.records()
-                self._compare(trunks, trunks)
+                if trunks is not None:
+                    self._compare(trunks, trunks)
             shown = snapshot.publish(self._view(trunks if left > 0 else None))
         if shown.summary:
             self._look_again(min(left, shown.summary.true_until - now))

@@ -6,6 +6,7 @@ import asyncio
 import math
 import zlib
 
+from exporter.api.budget import Manner
 from exporter.errors import PollError, Reason
 
 SLOWEST_AUTH_RETRY = 600.0
@@ -24,7 +25,7 @@ class Rhythm:
     first round alone goes as fast as the budget allows.
     """
 
-    __slots__ = ("_asked", "_auth_failures", "_ended", "_last_error", "_phase", "due", "planned")
+    __slots__ = ("_asked", "_auth_failures", "_ended", "_last_error", "_phase", "due", "manner", "planned")
 
     def __init__(self, key: str) -> None:
         self._phase = phase(key)
@@ -32,6 +33,8 @@ class Rhythm:
         self._last_error: PollError | None = None
         self._auth_failures = 0
         self._asked = True
+        self.manner = Manner()
+        """How the last poll was answered."""
         self.due = 0.0
         """The loop's time at which the next poll should begin."""
         self.planned: float | None = None
@@ -41,11 +44,6 @@ class Rhythm:
     def rejected(self) -> bool:
         """Whether the last poll failed because of the credentials."""
         return self._auth_failures > 0
-
-    @property
-    def hung(self) -> bool:
-        """Whether the last poll failed because no answer came in time."""
-        return self._last_error is not None and self._last_error.reason is Reason.TIMEOUT
 
     def ask(self) -> None:
         """Let the next poll come at once, or as soon as the one under way has ended."""
@@ -66,6 +64,7 @@ class Rhythm:
         """Note how a poll ended, and plan the next: at once where a token was rejected that is `outdated`."""
         self._ended = asyncio.get_running_loop().time()
         self._last_error = error
+        self.manner.suspect = error is not None and error.reason is Reason.TIMEOUT
         self._auth_failures = self._auth_failures + 1 if error and error.reason is Reason.AUTH else 0
         if self.rejected and outdated:
             self.ask()

@@ -9,8 +9,10 @@ import math
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from exporter.api.budget import KINDS
+
 if TYPE_CHECKING:
-    from exporter.api.budget import Budget
+    from exporter.api.budget import Budget, Kind
     from exporter.polling.rhythm import Rhythm
 
 log = logging.getLogger(__name__)
@@ -34,17 +36,16 @@ class Schedule:
 
     Of many that are due, those begin that have waited longest, and no more of them than soon have their turn in the
     budget: thousands of polls that do nothing but wait for it would cost memory. But one begins for each that moves on,
-    or polls of many pages would keep all others out. Suspects, which have hung before, wait in a row of their own, as
-    they do in the budget.
+    or polls of many pages would keep all others out. Each kind waits in a row of its own, as it does in the budget.
     """
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._waiting: dict[bool, list[tuple[float, int, Runner]]] = {False: [], True: []}
+        self._waiting: dict[Kind, list[tuple[float, int, Runner]]] = {kind: [] for kind in KINDS}
         self._came = count()
         self._polling: dict[Runner, asyncio.Task[None]] = {}
         self._timer: asyncio.Handle | None = None
-        self._moved_on = {False: False, True: False}
+        self._moved_on = dict.fromkeys(KINDS, False)
         self._last_begin = -math.inf
         self.broken = False
         """Whether a poll has ended as none may, and its runner polls no more."""
@@ -55,7 +56,7 @@ class Schedule:
         rhythm = runner.rhythm
         if rhythm.planned != rhythm.due:
             rhythm.planned = rhythm.due
-            heapq.heappush(self._waiting[rhythm.hung], (rhythm.due, next(self._came), runner))
+            heapq.heappush(self._waiting[rhythm.manner.kind], (rhythm.due, next(self._came), runner))
         self._soon()
 
     def stalled(self, patience: float) -> bool:
@@ -82,8 +83,8 @@ class Schedule:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _one_moved_on(self, suspect: bool) -> None:  # noqa: FBT001 - as the budget tells it
-        self._moved_on[suspect] = True
+    def _one_moved_on(self, kind: Kind) -> None:
+        self._moved_on[kind] = True
         self._soon()
 
     def _soon(self) -> None:
@@ -98,9 +99,9 @@ class Schedule:
         loop = asyncio.get_running_loop()
         self._timer = None
         upcoming = math.inf
-        for suspect, waiting in self._waiting.items():
-            room, left = max(self._budget.room(suspect=suspect), self._moved_on[suspect]), BEGUN_AT_ONCE
-            self._moved_on[suspect] = False
+        for kind, waiting in self._waiting.items():
+            room, left = max(self._budget.room(kind), self._moved_on[kind]), BEGUN_AT_ONCE
+            self._moved_on[kind] = False
             while waiting and room > 0:
                 due, _, runner = waiting[0]
                 if due != runner.rhythm.planned or runner in self._polling:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import resource
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from exporter.polling.schedule import failed
 from exporter.web.guard import closing
 from exporter.web.sending import SLOWEST_READER
 
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST = 512
-"""Most connections at once: beyond it one that waits for a request is ended, else a slow reader, else the new one."""
+"""Most connections at once, and half of the file descriptors: the other half is for polls and files.
+
+Beyond it one that waits for a request is ended, else a slow reader, else the new one.
+"""
 SLOW_SECONDS = 5.0
 """Seconds after which an answer that is not taken may be ended to make room."""
 HEAD_SECONDS = 10.0
@@ -49,7 +54,7 @@ class Listener:
     def __init__(self, server: web.Server, guard: Guard, most: int = MOST) -> None:
         self._server = server
         self._guard = guard
-        self._most = most
+        self._most = min(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self._answer = server.request_handler
         server.request_handler = self._handle
         self._tasks: set[Task[None]] = set()
@@ -83,6 +88,7 @@ class Listener:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(failed)
         return task
 
     async def _accept(self, listening: socket.socket) -> None:
@@ -90,14 +96,13 @@ class Listener:
         while True:
             try:
                 accepted, _ = await loop.sock_accept(listening)
-            except OSError as error:
-                # A client that has gone already is no reason to wait.
-                if error.errno in _EXHAUSTED:
-                    self._make_room(self.idle)
-                    self.complain(f"no connection can be accepted: {error.strerror}")
-                    await asyncio.sleep(LOOK_EVERY)
-            else:
                 self._take(accepted)
+            except (OSError, MemoryError) as error:
+                # A client that has gone already is no reason to wait. To end other connections would free little, for
+                # what they may take is bounded: something else has used up the rest.
+                if isinstance(error, MemoryError) or error.errno in _EXHAUSTED:
+                    self.complain(f"no connection can be accepted: {getattr(error, 'strerror', None) or 'no memory'}")
+                    await asyncio.sleep(LOOK_EVERY)
             # Where connections come without end, others have their turn too.
             await asyncio.sleep(0)
 
@@ -113,21 +118,22 @@ class Listener:
         self.new[connection] = None
         connection.shaking_hands = self._begin(self._shake_hands(connection, accepted, context))
 
-    def _keep_to_terms(self) -> None:
-        """End the connections that were made under other terms than those in force."""
+    def _keep_to_terms(self) -> bool:
+        """End connections made under other terms than those in force; say whether others may come in than before."""
         old, new = self._tls, self._guard.tls()
         if new is old:
-            return
+            return False
         self._tls = new
-        # With another certificate of ours, what is under way may go on; who should not have come in gets no answer.
-        strict = not old or not new or new.client_auth_type != "NoClientCert"
+        others = not old or not new or old.clients != new.clients
         for connection in list(self.connections):
-            if strict:
+            if connection in self.answering:
+                # Who asked for it could.
+                connection.close()
+            elif others:
                 connection.cut()
             elif connection in self.idle:
                 connection.force_close()
-            elif connection not in self.new:
-                connection.close()
+        return others
 
     async def _shake_hands(self, connection: Connection, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
         timeout = HEAD_SECONDS if tls else None
@@ -179,7 +185,8 @@ class Listener:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection: Connection = request.protocol  # type: ignore[assignment]  # no other is made
         connection.begin()
-        self._keep_to_terms()
+        if self._keep_to_terms():
+            connection.cut()
         if connection.ended:
             return closing(web.Response(status=403))
         return await self._guard.refusal(request) or await self._answer(request)
@@ -254,8 +261,9 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Give the answer to a request that cannot be answered."""
-        if isinstance(exc, HttpProcessingError):
-            # What is no HTTP is not logged, and not told back: whoever sends it would write the log.
+        if isinstance(exc, (HttpProcessingError, ConnectionError)):
+            # What is no HTTP is not logged, and not told back: whoever sends it would write the log. So would who hangs
+            # up before the answer, again and again.
             return closing(web.Response(status=400, text="bad request\n"))
         return super().handle_error(request, status, exc, message)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from unittest.mock import patch
 
 import httpx
+import msgspec
 import pytest
 import respx
 from prometheus_client import CollectorRegistry
@@ -23,6 +24,8 @@ from tests import fake_clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+
+    from exporter.api.budget import Manner
 
     Given = httpx.Response | Exception | Callable[[httpx.Request], Coroutine[Any, Any, httpx.Response]]
 
@@ -49,6 +52,14 @@ class Chunks(httpx.AsyncByteStream):
             await asyncio.sleep(self._seconds)
             self.taken += 1
             yield chunk
+
+
+async def asked(
+    client: ApiClient, validators: Validators | None = None, manner: Manner | None = None, path: str = PATH
+) -> Answer:
+    """Ask, and take the answer away from its place."""
+    async with client.ask(msgspec.structs.replace(QUERY, path=path), validators, manner) as answer:
+        return answer
 
 
 def answer(
@@ -102,7 +113,7 @@ class FakeApi:
         return ended[0]
 
     def ask(self, validators: Validators | None = None, **api: float | str) -> Answer:
-        return self.run(lambda client: client.ask(QUERY, validators), **api)
+        return self.run(lambda client: asked(client, validators), **api)
 
     def refuse(self, **api: float | str) -> PollError:
         """Ask for what will not be given, and tell why."""

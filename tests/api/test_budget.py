@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.api.budget import Budget
+from exporter.api.budget import Budget, Kind
 from tests import fake_clock
 
 if TYPE_CHECKING:
@@ -28,9 +28,11 @@ class Turns:
         self.held = {True: 0, False: 0}
         self.most = {True: 0, False: 0}
 
-    async def take(self, name: int = 0, *, after: float = 0.0, seconds: float = 0.0, suspect: bool = False) -> None:
+    async def take(
+        self, name: int = 0, *, after: float = 0.0, seconds: float = 0.0, suspect: bool = False, large: bool = False
+    ) -> None:
         await asyncio.sleep(after)
-        async with self._budget.turn(suspect=suspect):
+        async with self._budget.turn(Kind(suspect, large)):
             self.order.append(name)
             self.times.append(asyncio.get_running_loop().time())
             self.held[suspect] += 1
@@ -108,15 +110,61 @@ def test_suspects_hold_half_of_the_places_at_most(in_flight: int, suspects: int)
     fake_clock.run(story())
 
 
-def test_the_places_that_suspects_may_not_have_are_free_for_the_others_at_once() -> None:
+@pytest.mark.parametrize(("in_flight", "large"), [(1, 1), (2, 1), (3, 1), (8, 4), (16, 8), (1000, 8)])
+def test_large_answers_hold_half_of_the_places_at_most_and_never_more_than_a_few(in_flight: int, large: int) -> None:
+    async def story() -> None:
+        turns = Turns(Budget(in_flight, 0))
+        await asyncio.gather(*(turns.take(seconds=10, large=True) for _ in range(20)))
+        assert turns.most[False] == large
+
+    fake_clock.run(story())
+
+
+@pytest.mark.parametrize(("in_flight", "both", "others"), [(1, 1, 0), (8, 2, 2), (1000, 4, 4)])
+def test_large_answers_that_hang_leave_places_to_those_that_do_not(in_flight: int, both: int, others: int) -> None:
+    async def story() -> None:
+        turns = Turns(Budget(in_flight, 0))
+        every = [asyncio.create_task(turns.take(seconds=100, suspect=True, large=True)) for _ in range(20)]
+        every += [asyncio.create_task(turns.take(after=1, seconds=100, large=True)) for _ in range(20)]
+        await asyncio.sleep(2)
+        assert turns.held == {True: both, False: others}
+        for each in every:
+            each.cancel()
+
+    fake_clock.run(story())
+
+
+@pytest.mark.parametrize("kind", [Kind(suspect=True), Kind(large=True), Kind(suspect=True, large=True)])
+def test_the_places_that_a_kind_may_not_have_are_free_for_the_others_at_once(kind: Kind) -> None:
     async def story() -> None:
         turns = Turns(Budget(4, 0))
-        suspects = [asyncio.create_task(turns.take(-1, seconds=100, suspect=True)) for _ in range(20)]
-        await asyncio.gather(*(turns.take(name, after=1, seconds=1) for name in (1, 2, 3, 4)))
-        assert turns.held == {True: 2, False: 0}
-        assert turns.times == [0, 0, 1, 1, 2, 2]
-        for suspect in suspects:
-            suspect.cancel()
+        held = 1 if kind.suspect and kind.large else 2
+        every = [asyncio.create_task(turns.take(-1, seconds=100, **kind._asdict())) for _ in range(20)]
+        await asyncio.gather(*(turns.take(name, after=1, seconds=1) for name in range(8 - 2 * held)))
+        assert turns.held == {True: 0, False: 0} | {kind.suspect: held}
+        assert turns.times == [0] * held + [1] * (4 - held) + [2] * (4 - held)
+        for each in every:
+            each.cancel()
+
+    fake_clock.run(story())
+
+
+def test_an_answer_that_turns_out_to_be_large_goes_on_where_there_is_a_place_and_nobody_waits_for_it() -> None:
+    async def story() -> None:
+        budget = Budget(4, 0)
+        turns = Turns(budget)
+        async with (
+            budget.turn(Kind()) as first,
+            budget.turn(Kind(suspect=True)) as second,
+            budget.turn(Kind()) as third,
+        ):
+            assert [budget.enlarge(each) for each in (first, second, third, first)] == [True, True, False, True]
+            waits = asyncio.create_task(turns.take(1, large=True))
+            await asyncio.sleep(1)
+            assert turns.order == []
+        async with budget.turn(Kind()) as fourth:
+            assert budget.enlarge(fourth)
+            await waits
 
     fake_clock.run(story())
 
@@ -160,9 +208,9 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
         budget = Budget(1, 0)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
-                async with budget.turn(suspect=True):
+                async with budget.turn(Kind(suspect=True)):
                     raise ZeroDivisionError
-        async with budget.turn(suspect=False):
+        async with budget.turn(Kind()):
             assert asyncio.get_running_loop().time() == 0.0
 
     fake_clock.run(story())

@@ -10,15 +10,15 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from exporter import __version__
+from exporter.api.budget import Manner
 from exporter.api.client import Answer, ApiClient, Validators, refusal, wait_before_retry
-from exporter.api.transport import Response
+from exporter.api.transport import LARGE, Response
 from exporter.config import Api
 from exporter.errors import PollError, Reason
 from tests import fake_clock
-from tests.api.fake_api import BASE_URL, ENCODED, PATH, QUERY, FakeApi, answer, http_date
+from tests.api.fake_api import BASE_URL, ENCODED, PATH, QUERY, Chunks, FakeApi, answer, asked, http_date
 
 
 def said(message: str, code: str = "Code") -> bytes:
@@ -44,12 +44,33 @@ def test_a_base_url_with_a_path_keeps_it() -> None:
     assert str(api.requests[0].url) == f"{BASE_URL}/proxy{PATH}"
 
 
+def test_a_large_answer_that_finds_no_place_is_asked_for_again_once_there_is_one_and_that_is_no_failure() -> None:
+    """Of two places one is for large answers."""
+
+    async def large(_request: httpx.Request) -> httpx.Response:
+        return answer(Chunks([bytes(LARGE), b"x"], seconds=2))
+
+    async def story(client: ApiClient) -> list[Manner]:
+        manners = [Manner(), Manner()]
+        async with client.ask(QUERY, None, manners[0]):
+            second = asyncio.create_task(asked(client, manner=manners[1]))
+            await asyncio.sleep(60)
+            assert (len(api.requests), second.done()) == (2, False)
+        assert len((await second).body or b"") == LARGE + 1
+        return manners
+
+    api = FakeApi(large)
+    assert api.run(story, max_concurrency=2, max_attempts=1) == [Manner(large=True)] * 2
+    assert len(api.requests) == 3
+    assert api.counted("api_requests_total", endpoint="sip_trunks", code="200") == 3
+
+
 def test_cookies_are_not_kept() -> None:
     api = FakeApi(answer(headers={"Set-Cookie": "session=1; Path=/"}))
 
     async def twice(client: ApiClient) -> None:
-        await client.ask(QUERY)
-        await client.ask(QUERY)
+        await asked(client)
+        await asked(client)
 
     api.run(twice)
     assert ["Cookie" in request.headers for request in api.requests] == [False, False]
@@ -241,7 +262,7 @@ def test_an_etag_beyond_ascii_does_not_keep_the_next_request_from_being_sent() -
 
 def test_requests_keep_to_the_budget() -> None:
     async def thrice(client: ApiClient) -> None:
-        await asyncio.gather(*(client.ask(QUERY) for _ in range(3)))
+        await asyncio.gather(*(asked(client) for _ in range(3)))
 
     api = FakeApi(answer())
     api.run(thrice, requests_per_second=2.0)
@@ -254,10 +275,10 @@ def test_a_new_configuration_rules_the_next_request_and_lets_those_in_flight_end
         return answer(b"[1]")
 
     async def reconfigured(client: ApiClient) -> list[bytes | None]:
-        in_flight = asyncio.create_task(client.ask(QUERY))
+        in_flight = asyncio.create_task(asked(client))
         await asyncio.sleep(1)
         client.configure(Api(base_url="https://other.test", timeout=1.0))
-        return [(await client.ask(QUERY)).body, (await in_flight).body]
+        return [(await asked(client)).body, (await in_flight).body]
 
     api = FakeApi(slowly, answer(b"[2]"))
     assert api.run(reconfigured) == [b"[2]", b"[1]"]
@@ -284,9 +305,9 @@ def test_a_failure_that_was_quick_does_not_send_the_retry_behind_those_that_hang
         return answer(b"", 503) if len(api.requests) == 2 else answer(b"[1]")
 
     async def story(client: ApiClient) -> float:
-        hanging = asyncio.create_task(client.ask(replace(QUERY, path="/hangs"), suspect=True))
+        hanging = asyncio.create_task(asked(client, manner=Manner(suspect=True), path="/hangs"))
         await asyncio.sleep(1)
-        await client.ask(QUERY)
+        await asked(client)
         ended = asyncio.get_running_loop().time()
         await hanging
         return ended

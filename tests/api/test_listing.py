@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -16,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from exporter.api.budget import Manner
 from exporter.api.client import ApiClient
 from exporter.api.listing import DETAIL_LENGTH, Anomalies, Listing, properties_of, trunks_of
 from exporter.api.payload import TRUNKS, Page, Reader
+from exporter.api.transport import LARGE
 from exporter.config import Api, Filters, Limits
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.simulator import Simulator, SimulatorOptions
@@ -50,7 +53,7 @@ def sids(found: Found[Trunk] | Found[Project]) -> list[str]:
 async def walked(listing: Listing[Trunk], client: ApiClient, limits: Limits | None = None) -> str:
     """Walk once, and give the Sids of the list, with a `=` before it where it was the same as the last time."""
     records, _ = await listing.fetch(client, limits)
-    every = "".join(record.sid for record in listing.records())
+    every = "".join(record.sid for record in listing.records() or ())
     assert records is None or sids((records, Counter())) == list(every)
     return "=" * (records is None) + every
 
@@ -339,13 +342,14 @@ def test_a_walk_that_fails_leaves_the_last_complete_one_as_it_was() -> None:
         for api.trunks in ("ABCDEFGHIJ", "UVWXYZABCD"):
             with pytest.raises(PollError, match="too_large"):
                 await listing.fetch(client, limits)
-            found.append("".join(record.sid for record in listing.records()))
+            found.append("".join(record.sid for record in listing.records() or ()))
         api.trunks = "ABCDE"
         return [*found, await walked(listing, client, limits)]
 
     assert api.run(walks, page_size=3) == ["ABCDE", "ABCDE", "ABCDE", "=ABCDE"]
 
 
+ROOM = st.sampled_from([0, 50, 100, 200, 1000])
 PLACES = st.lists(st.sampled_from("ABCDEFGHIJ"), unique=True, max_size=8).map("".join)
 
 
@@ -412,3 +416,63 @@ def test_an_answer_that_does_not_fit_into_memory_is_too_large(monkeypatch: pytes
         return caught.value.reason
 
     assert PagedApi("ABC").run(walks) is Reason.TOO_LARGE
+
+
+def test_a_list_whose_answers_are_large_waits_among_its_like_until_they_are_small_again() -> None:
+    async def walks(client: ApiClient) -> list[bool]:
+        listing, manner, found = trunks(), Manner(), []
+        for _ in range(4):
+            with suppress(PollError):
+                await listing.fetch(client, manner=manner)
+            found.append(manner.large)
+        return found
+
+    large = answer(b"[" + b" " * LARGE + b"]")
+    assert FakeApi(answer(b"[]"), large, answer(b"", 404), answer(b"[]")).run(walks) == [False, True, True, False]
+
+
+@pytest.mark.parametrize("left", [0, 100, 10_000])
+def test_pages_for_which_there_is_no_room_are_not_kept_and_cost_no_more_than_being_read_again(left: int) -> None:
+    api = PagedApi("ABCDE", tagged=True)
+
+    async def walks(client: ApiClient) -> list[object]:
+        client.left_to_keep = left
+        listing = trunks()
+        walked = [await listing.fetch(client, Limits()) for _ in range(2)]
+        told = [anomalies[Anomaly.NOT_KEPT] for _, anomalies in walked]
+        again = listing.records()
+        held = left - client.left_to_keep
+        listing.forget(client)
+        assert client.left_to_keep == left
+        return [sids(walked[0]), walked[1][0] is None, again is None, held > 0, told]
+
+    keeps = left == 10_000
+    assert api.run(walks, page_size=3) == [list("ABCDE"), keeps, not keeps, keeps, [int(not keeps)] * 2]
+
+
+def test_no_list_takes_all_the_room_that_there_is_to_keep_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.api.listing.MOST_KEPT_OF_ONE", 100)
+
+    async def walk(client: ApiClient) -> tuple[bool, int]:
+        before, listing = client.left_to_keep, trunks()
+        await listing.fetch(client)
+        return listing.records() is None, before - client.left_to_keep
+
+    assert PagedApi("ABCDE").run(walk, page_size=3) == (True, 0)
+
+
+@given(lists=st.lists(PLACES, max_size=5), faults=st.lists(st.booleans(), min_size=5, max_size=5), room=ROOM)
+def test_room_is_given_back_however_walks_end(lists: list[str], faults: list[bool], room: int) -> None:
+    api = PagedApi("")
+
+    async def walks(client: ApiClient) -> None:
+        client.left_to_keep = room
+        listing = trunks()
+        for api.trunks, fails in zip(lists, faults, strict=False):
+            with suppress(PollError):
+                await listing.fetch(client, Limits(trunks_per_property=3 if fails else 1000))
+            assert 0 <= client.left_to_keep <= room
+        listing.forget(client)
+        assert client.left_to_keep == room
+
+    api.run(walks, page_size=3)

@@ -79,7 +79,7 @@ CONFIGS = st.builds(
     api=APIS,
     poll=st.builds(Poll, seconds(1000, 86_400_000), seconds(1, 10**12)),
     accounts=accounts(),
-    limits=st.builds(Limits, st.integers(1, 100_000), st.integers(64, 65_536)),
+    limits=st.builds(Limits, st.integers(1, 100_000), st.integers(1, 100_000), st.integers(64, 65_536)),
     metrics=st.builds(
         Metrics,
         st.sampled_from(["trunk", "property"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,13 @@ def test_the_token_file_is_found_beside_the_configuration_and_read_anew(tmp_path
     assert source.read() == "hunter2"
     token.write_text("hunter3\r\n", "utf-8")
     assert source.read() == "hunter3"
+
+
+def test_a_token_file_that_nobody_may_ever_write_to_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token")
+    (tmp_path / "exporter.yaml").write_text(one_account("token_file: token"))
+    with pytest.raises(ConfigError, match="token cannot be read: it is no regular file"):
+        load(tmp_path / "exporter.yaml")
 
 
 @pytest.mark.parametrize(

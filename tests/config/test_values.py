@@ -50,7 +50,7 @@ def test_what_is_left_out_has_the_documented_default() -> None:
             api=Api("https://api.fonedynamics.com", 10, 50, 8, 10, 4),
             poll=Poll(60, 300),
             accounts=(Account(ACCOUNT, BY_ENV, None, (PropertySettings(PROPERTY, None, Filters(None, None, None)),)),),
-            limits=Limits(100_000, 1024),
+            limits=Limits(100_000, 20_000, 1024),
             state=State(None, 10_000, 30 * 86_400, "set_aside"),
             metrics=Metrics("trunk", INFO_LABELS, ()),
         ),
@@ -80,7 +80,7 @@ def test_what_is_given_is_what_is_read() -> None:
             ),
             Account("A2234567890ABCDEF1234567890ABCDE", BY_ENV, Discover()),
         ),
-        limits=Limits(5000, 64),
+        limits=Limits(5000, 50, 64),
         state=State(HERE / "good/state.db", 5, 3600, "ignore"),
         metrics=Metrics("property", ("trunk_type", "name"), ("siptrunk_modified_timestamp_seconds",)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from typing import TYPE_CHECKING
@@ -91,8 +92,15 @@ BAD = {
     f"tls_server_config: {{{PAIR}, client_allowed_sans: [], {CLIENTS}}}": [
         "1:87: expected a list of at least one name, not an empty list"
     ],
-    f"tls_server_config: {{{PAIR}, {CLIENTS}, client_ca_file: /dev/null}}": [
+    f"tls_server_config: {{{PAIR}, {CLIENTS}, client_ca_file: server.key}}": [
         "1:112: client_ca cannot be used: no certificate or crl found"
+    ],
+    f"tls_server_config: {{{PAIR}, {CLIENTS}, client_ca_file: /dev/zero}}": [
+        "1:128: /dev/zero cannot be read: it is no regular file"
+    ],
+    "tls_server_config: {cert_file: fifo, key_file: fifo}": [
+        "1:32: FOLDER/fifo cannot be read: it is no regular file",
+        "1:48: FOLDER/fifo cannot be read: it is no regular file",
     ],
     f"tls_server_config: {{{PAIR}, {CLIENTS}, client_ca: text}}": ["1:112: client_ca cannot be used: not PEM"],
     f"tls_server_config: {{{PAIR}, client_auth_type: x}}": [
@@ -186,6 +194,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Authority(folder, "ca").issue("server", "DNS:localhost")
     Authority(folder, "another").issue("other")
     Authority(folder, "third").issue("locked", password="hunter2")
+    os.mkfifo(folder / "fifo")
     return folder
 
 
@@ -231,7 +240,7 @@ def test_the_toolkits_own_example_is_good(folder: Path) -> None:
         ("tls_server_config: {}", "nothing is set: TLS is off"),
         ("basic_auth_users:", "there are no users: everybody is let in"),
         (GOOD["clients verified by the machine's authorities"], "every certificate of an authority that this machine"),
-        (GOOD["all curves"], "Python can offer one curve alone: it is CurveP256, the first"),
+        (GOOD["all curves"], "Python offers one curve alone: it is CurveP256"),
         (GOOD["old versions"], "TLS12 is the least"),
         (f"basic_auth_users: {{a: {HASH.replace('$04$', '$15$')}}}", "takes seconds for a first request"),
         ("rate_limit: {interval: 1s}", "every request is refused"),
@@ -240,6 +249,23 @@ def test_the_toolkits_own_example_is_good(folder: Path) -> None:
 def test_what_protects_less_than_it_seems_draws_a_warning(folder: Path, text: str, warning: str) -> None:
     (told,) = loaded(folder, text).warnings
     assert warning in told.message
+
+
+def test_a_curve_that_this_python_cannot_offer_alone_gives_way_to_the_next_and_is_never_offered_among_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = ssl.SSLContext.set_ecdh_curve
+
+    def old(context: ssl.SSLContext, name: str) -> None:
+        if name == "X25519":
+            raise ssl.SSLError
+        new(context, name)
+
+    monkeypatch.setattr(ssl.SSLContext, "set_ecdh_curve", old)
+    (told,) = loaded(folder, f"tls_server_config: {{{PAIR}, curve_preferences: [X25519, CurveP384]}}").warnings
+    assert told.message == "Python offers one curve alone: it is CurveP384"
+    with pytest.raises(ConfigError, match="1:66: this Python cannot offer X25519 alone: without curve_preferences it"):
+        loaded(folder, f"tls_server_config: {{{PAIR}, curve_preferences: [X25519, X25519]}}")
 
 
 def test_certificates_and_keys_may_stand_in_the_file_itself(folder: Path) -> None:
@@ -272,6 +298,11 @@ def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.Monkey
 def test_a_file_that_is_not_there_is_a_fault(folder: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape("none.yml:1:1: cannot be read: No such file")):
         load_web(folder / "none.yml")
+
+
+def test_a_file_that_nobody_may_ever_write_to_is_not_waited_for(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape("fifo:1:1: cannot be read: it is no regular file")):
+        load_web(folder / "fifo")
 
 
 KEYS = st.sampled_from(

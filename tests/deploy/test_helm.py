@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import shutil
 import subprocess
+import sys
 import tarfile
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import bcrypt
 import jsonschema
 import pytest
 import yaml
@@ -23,6 +27,8 @@ from exporter.web.status import LINKS
 from tests.deploy.helm_values import CHART, VALUES, rows
 from tests.markdown import blocks
 from tests.programs import program, schema
+from tests.web.authority import Authority
+from tests.web.reached import reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +40,8 @@ DEPLOY = CHART.parents[1]
 RULES = sorted((DEPLOY / "prometheus" / "rules").glob("*.yml"))
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 
-CASES = ("default", "readme", *sorted(path.stem for path in HERE.glob("*.yaml")))
+README = dict(zip(("readme", "users", "client-certificates"), blocks(CHART / "README.md", "yaml"), strict=True))
+CASES = ("default", *README, *sorted(path.stem for path in HERE.glob("*.yaml")))
 LEAST, *_, NEWEST = VERSIONS = ("1.27.0", "1.29.0", "1.33.0", "1.37.0")
 KUBERNETES_SCHEMAS = files("kubernetes_validate") / "kubernetes-json-schema"
 KINDS = (
@@ -55,8 +62,8 @@ def helm(*arguments: str | Path, values: str = "") -> subprocess.CompletedProces
 
 
 def values_of(case: str) -> str:
-    if case == "readme":
-        return (CHART / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    if case in README:
+        return README[case]
     return "" if case == "default" else (HERE / f"{case}.yaml").read_text()
 
 
@@ -291,12 +298,63 @@ def test_a_roll_out_keeps_the_old_pod_until_the_new_one_has_data() -> None:
     assert container_of("default")["readinessProbe"]["httpGet"] == {"path": "/-/ready", "port": "metrics"}
 
 
+def asked(probe: Object) -> Object:
+    """What a probe asks of the exporter: the path at least."""
+    return {"path": probe["exec"]["command"][-1]} if "exec" in probe else probe["httpGet"]
+
+
 @every_case
 def test_probes_ask_what_the_exporter_answers(case: str) -> None:
-    probes = [value["httpGet"] for key, value in container_of(case).items() if key.endswith("Probe")]
+    probes = {key: value for key, value in container_of(case).items() if key.endswith("Probe")}
     assert len(probes) == (2 if case == "minimal" else 3)
-    assert {probe["path"] for probe in probes} <= set(LINKS)
-    assert {probe["port"] for probe in probes} == {"metrics"}
+    assert asked(probes["readinessProbe"])["path"] == "/-/ready"
+    if startup := probes.pop("startupProbe", None):
+        assert startup.get("tcpSocket") or asked(startup)["path"] in LINKS
+    assert {asked(probe)["path"] for probe in probes.values()} <= set(LINKS)
+    assert {probe["httpGet"]["port"] for probe in probes.values() if "httpGet" in probe} <= {"metrics"}
+
+
+async def test_probes_with_a_password_are_let_in(tmp_path: Path) -> None:
+    probe = asked(container_of("users")["readinessProbe"])
+    (header,) = probe["httpHeaders"]
+    user, password = base64.b64decode(header["value"].removeprefix("Basic ")).split(b":")
+    hashed = bcrypt.hashpw(password, bcrypt.gensalt(4)).decode()
+    Authority(tmp_path).issue("server", "DNS:localhost")
+    tls = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
+    async with reached(tmp_path, f"{tls}basic_auth_users: {{{user.decode()}: {hashed}}}") as it:
+        words = ("--header", f"{header['name']}: {header['value']}")
+        assert await it.status("/-/ready", scheme=probe["scheme"].lower()) == 401
+        async with asyncio.timeout(30):
+            while await it.status(probe["path"], *words, scheme=probe["scheme"].lower()) != 200:
+                pass
+
+
+async def test_probes_with_a_certificate_are_let_in_and_tell_when_the_exporter_is_ready(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ca")
+    authority.issue("server", "DNS:localhost")
+    authority.issue("probe")
+    tls = "cert_file: server.crt, key_file: server.key, client_ca_file: ca.pem"
+    tls += ", client_auth_type: RequireAndVerifyClientCert"
+    async with reached(tmp_path, f"tls_server_config: {{{tls}}}") as it:
+
+        async def done(probe: str) -> int:
+            python, *words = container_of("client-certificates")[probe]["exec"]["command"]
+            assert python == "python"
+            places = {"/etc/web": str(tmp_path), "127.0.0.1:15060": f"127.0.0.1:{it.port}"}
+            for there, here in places.items():
+                words = [word.replace(there, here) for word in words]
+            process = await asyncio.create_subprocess_exec(sys.executable, *words, stderr=asyncio.subprocess.PIPE)
+            await process.communicate()
+            assert process.returncode is not None
+            return process.returncode
+
+        assert await done("livenessProbe") == 0
+        async with asyncio.timeout(30):
+            while await done("readinessProbe"):
+                pass
+        it.exporter.process.terminate()
+        await it.exporter.process.wait()
+        assert await done("readinessProbe") == 1
 
 
 def test_the_full_name_can_be_given() -> None:

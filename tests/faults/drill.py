@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from exporter.simulator import Simulator, SimulatorOptions
-from tests.faults.promises import Generations, Watch, watching
+from tests.faults.promises import LATE, Generations, Recovery, Watch, watching
 from tests.faults.proxy import HOST, Proxy, proxying
 from tests.running import Command, command, write
+from tests.secrets import holds
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +34,14 @@ class Drill:
     exporter: Command
     watch: Watch
     address: str
+    closing: ExitStack
+
+    async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the daemon; the connection ends with the drill, however that ends."""
+        host, port = self.address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        self.closing.callback(writer.close)
+        return reader, writer
 
     @property
     def sids(self) -> tuple[str, ...]:
@@ -41,22 +51,14 @@ class Drill:
         """Wait until all properties are up."""
         await self.watch.until(self.watch.up, "up")
 
-    async def recovered(self, *sids: str) -> float:
-        """Wait for a success of each property that is later than now; give the seconds until the last of them.
+    async def recovered(self, *sids: str) -> Recovery:
+        """Wait for all to be well again, or these, a fault having ended now.
 
-        Raises AssertionError where, in between, more polls of one failed than the one that was under way.
+        Raises AssertionError where the next poll failed, or did not come within an interval.
         """
-        watch, sids = self.watch, sids or self.sids
-        await watch.look()
-        began, before = time.monotonic(), {sid: watch.known[sid].failures for sid in sids}
-        since = {sid: watch.known[sid].last_success for sid in sids}
-        await watch.until(
-            lambda: watch.up(*sids) and all(watch.known[sid].last_success != since[sid] for sid in sids), "recovered"
-        )
-        took = [watch.known[sid].success or (0.0, 0.0) for sid in sids]
-        failed = {sid: watch.known[sid].failures - before[sid] for sid in sids}
-        assert max(failed.values()) <= 1, f"polls that failed after the fault's end: {failed}"
-        return max(latest for _, latest in took) - began
+        recovery = await self.watch.recovery(time.time(), *sids)
+        assert recovery.intervals <= 1 + LATE / INTERVAL, recovery
+        return recovery
 
 
 def configuration(base_url: str, account_sid: str, api: str = "") -> str:
@@ -97,10 +99,11 @@ async def drill(
                     watch.excused = True
                     await watch.until(lambda: watch.scrapes > 0, "reached")
                     watch.excused = False
-                    yield Drill(simulator, proxy, exporter, watch, address)
+                    with ExitStack() as closing:
+                        yield Drill(simulator, proxy, exporter, watch, address, closing)
                 assert exporter.process.returncode is None
                 assert await exporter.stop() == 0
-                assert TOKEN not in str(exporter.log)
+                assert not holds(str(exporter.log), TOKEN)
 
 
 def free_port() -> int:

@@ -14,6 +14,8 @@ from tests.programs import program
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.faults.promises import Recovery
+
 CONNECT, TIMEOUT = {"connect"}, {"timeout"}
 REASONS_OF_TROUBLE = {
     Trouble.REFUSED: CONNECT,
@@ -57,15 +59,15 @@ class Case:
     alone: bool = False
     retry_after: str = "1"
 
-    async def play(self, folder: Path) -> float:
-        """Bring the fault about, wait until data are gone, and end it; give the seconds until all is well again."""
+    async def play(self, folder: Path) -> Recovery:
+        """Bring the fault about, wait until data are gone, and end it; give how all got well again."""
         async with drill(folder, retry_after=self.retry_after) as it:
             try:
                 return await self._play(it)
             except AssertionError as error:
                 raise AssertionError(f"{self.name}: {error}") from error
 
-    async def _play(self, it: Drill) -> float:
+    async def _play(self, it: Drill) -> Recovery:
         await it.well()
         ill, *others = it.sids
         sids = (ill,) if self.alone else it.sids

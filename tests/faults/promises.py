@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LATE = 2.0
 """Seconds that data may outlive their time, and a timestamp be off, on a machine that others use."""
 EVERY = 0.1
+CLOCK_ROUNDS = 0.001
 LONGEST = 90.0
 """Seconds after which what is waited for is given up."""
 
@@ -55,15 +56,32 @@ class Generations:
         self.truths[sid][number] = truth(carrier, time.time(), sid)
 
 
+@dataclass(frozen=True)
+class Recovery:
+    """How the end of a fault was noticed, by the property that took longest.
+
+    `intervals` is how long, in poll intervals, the next poll was waited for: from the fault's end, or the end of the
+    poll that was under way then. `seconds` is how long after the fault's end a scrape had told of a success.
+    """
+
+    intervals: float
+    seconds: float
+
+
 @dataclass
 class Known:
-    """What the scrapes so far have told of a property; `success` bounds when its last success was, monotonic."""
+    """What the scrapes so far have told of a property.
+
+    `last_poll`, `last_success` and `began`, that of the last poll, are Unix times of the daemon's clock; `success`
+    bounds when the last success was, monotonic.
+    """
 
     polls: float = 0
     failures: float = 0
     last_poll: float | None = None
     last_success: float | None = None
     up: float | None = None
+    began: float = 0.0
     generation: int = 0
     success: tuple[float, float] | None = None
 
@@ -72,7 +90,8 @@ class Known:
 class Watch:
     """Scrapes again and again, and holds each scrape against the promises.
 
-    Times are monotonic. `true_clock` tells whether the daemon has the machine's own.
+    Times are monotonic. `true_clock` tells whether the daemon has the machine's own; `ahead` are the seconds by which
+    its clock is.
     """
 
     http: httpx.AsyncClient
@@ -80,6 +99,7 @@ class Watch:
     interval: float
     stale_after: float
     true_clock: bool = True
+    ahead: float = 0.0
     known: dict[str, Known] = field(default_factory=dict)
     samples: Samples = field(default_factory=dict)
     scrapes: int = 0
@@ -157,7 +177,9 @@ class Watch:
     def _check_times(self, sid: str, known: Known, samples: Samples, came: float) -> None:
         last_poll = of(samples, "siptrunk_property_last_poll_timestamp_seconds", sid)
         last_success = of(samples, "siptrunk_property_last_success_timestamp_seconds", sid)
+        took = of(samples, "siptrunk_property_last_poll_duration_seconds", sid)
         assert last_poll is not None
+        assert took is not None
         wall = time.time() - time.monotonic()
         if self.true_clock and known.last_poll is not None and last_poll != known.last_poll:
             assert self._sent - LATE <= last_poll - wall <= came + 0.01
@@ -165,7 +187,7 @@ class Watch:
             known.success = (self._sent, came)
         if known.up:
             assert last_success == last_poll
-        known.last_poll, known.last_success = last_poll, last_success
+        known.last_poll, known.last_success, known.began = last_poll, last_success, last_poll - took
 
     def _check_age(self, sid: str, known: Known, sent: float, came: float, *, shown: bool) -> None:
         if known.success is None:
@@ -199,6 +221,31 @@ class Watch:
             for key, count in self.samples["siptrunk_property_poll_failures_total"].items()
             if count and key >= labels(property_sid=sid)
         }
+
+    async def recovery(self, ended: float, *sids: str) -> Recovery:
+        """Wait for a success of each property, or of these, that is later than the end of a fault, at that Unix time.
+
+        Raises AssertionError where a poll that began after it failed.
+        """
+        sids, ended_there, due = sids or tuple(self.known), ended + self.ahead, time.monotonic() + LONGEST
+        idle_since, waited, failures = dict.fromkeys(sids, ended_there), dict[str, float](), dict[str, float]()
+        while len(waited) < len(sids):
+            await asyncio.sleep(EVERY)
+            await self.look()
+            for sid in sids:
+                known = self.known[sid]
+                if known.last_poll is None or known.last_poll <= ended_there or sid in waited:
+                    continue
+                # Only one can have been under way when the fault ended.
+                under_way = known.failures == failures.setdefault(sid, known.failures)
+                failed_since = not under_way or (not known.up and known.began > ended_there + CLOCK_ROUNDS)
+                assert not failed_since, f"{sid}: a poll that began after the fault's end failed"
+                if known.up:
+                    waited[sid] = max(known.began - idle_since[sid], 0.0)
+                else:
+                    idle_since[sid] = known.last_poll
+            assert time.monotonic() < due, f"never recovered: {self.known}, {self.healthy}"
+        return Recovery(max(waited.values()) / self.interval, time.time() - ended)
 
     async def until(self, holds: Callable[[], bool], what: str = "") -> None:
         """Look until something holds."""

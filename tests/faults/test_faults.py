@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.machine import Fault
+    from tests.faults.promises import Recovery
 
 AT_ONCE = 10
 """Most of the time all wait."""
@@ -22,14 +24,19 @@ AT_ONCE = 10
 async def play(faults: dict[str, Fault], folder: Path) -> None:
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def one(number: int, fault: Fault) -> float:
+    async def one(number: int, fault: Fault) -> Recovery:
         async with room:
             own = folder / str(number)
             own.mkdir()
             return await fault(own)
 
     ended = await asyncio.gather(*(one(*each) for each in enumerate(faults.values())), return_exceptions=True)
-    failed = {name: each for name, each in zip(faults, ended, strict=True) if isinstance(each, BaseException)}
+    failed = {
+        # Where it was, too: pytest does not tell what was compared there.
+        name: "".join(traceback.format_exception(each)[-3:])
+        for name, each in zip(faults, ended, strict=True)
+        if isinstance(each, BaseException)
+    }
     assert failed == {}
 
 

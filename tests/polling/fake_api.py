@@ -12,7 +12,7 @@ from exporter.api.transport import Response
 from exporter.errors import PollError, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from exporter.config import Api
 
@@ -115,7 +115,12 @@ class FakeTransport:
         """Close nothing."""
 
     async def get(
-        self, path: str, query: Mapping[str, str], headers: Mapping[str, str], statuses: list[int]
+        self,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        statuses: list[int],
+        _enlarge: Callable[[], bool],
     ) -> Response:
         """Ask the fake API."""
         account_sid, token = b64decode(headers["Authorization"].removeprefix("Basic ")).decode().split(":")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from dataclasses import replace
 from itertools import pairwise
+from typing import cast
 
 import pytest
 
 from exporter.config import Discover, Limits
+from exporter.config.settings import LONGEST_NAME
 from exporter.errors import PollError, Reason
 from tests.fake_clock import EPOCH
 from tests.polling.builders import EVERY, Polled, account, config, configured, on_fake_clock
@@ -81,6 +84,44 @@ async def test_the_rule_is_for_the_whole_name_which_only_its_label_cuts(api: Fak
         assert polled.served == {"S2"}
         assert name_of(polled, "S2") == "m" * 61 + "…"
         assert polled.own("payload_anomalies_total", kind="label_too_long") == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (EVERY, {"S1", "S2"}),
+        (Discover(re.compile("^n")), {"S1"}),
+        (Discover(exclude=re.compile("z")), {"S1"}),
+    ],
+)
+@on_fake_clock
+async def test_a_name_beyond_all_measure_is_for_no_rule_to_match(
+    rule: Discover, expected: set[str], api: FakeApi
+) -> None:
+    api.projects["A1"] = {"S1": "n" * LONGEST_NAME, "S2": "n" * (LONGEST_NAME + 1)}
+    async with Polled(config(account(discover=rule))) as polled:
+        await settled()
+
+        assert polled.served == expected
+
+
+async def test_a_rule_that_takes_its_time_with_many_names_lets_others_run(api: FakeApi) -> None:
+    matched, others = 0, 0
+
+    class Slow:
+        def search(self, _name: str) -> bool:
+            nonlocal matched
+            matched += 1
+            time.sleep(0.006)
+            return True
+
+    api.latency["A1"] = 0
+    api.projects["A1"] = {f"S{number}": "One" for number in range(10)}
+    async with Polled(config(account(discover=Discover(cast("re.Pattern[str]", Slow()))))):
+        while matched < 10:
+            await asyncio.sleep(0)
+            others += matched > 0
+    assert others >= 9
 
 
 @pytest.mark.parametrize(
@@ -186,6 +227,26 @@ async def test_a_look_up_that_fails_keeps_what_was_found(api: FakeApi, caplog: p
         assert polled.own("discovery_failures_total", account_sid="A1", reason="connect") == 3
         assert polled.own("discovery_failures_total", account_sid="A1", reason="auth") == 0
         assert caplog.messages == ["discovery failed: connect: refused"]
+
+
+@on_fake_clock
+async def test_a_look_up_that_finds_more_than_allowed_fails_whole_and_says_so(
+    api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.projects["A1"] = {"S1": "One", "S2": "Two"}
+    settings = config(account(discover=EVERY))
+    async with Polled(replace(settings, limits=Limits(properties_per_account=2))) as polled:
+        await settled()
+        api.projects["A1"]["S3"] = "Three"
+        await looked_up(2)
+        assert polled.served == {"S1", "S2"}
+        assert polled.own("discovery_failing", account_sid="A1", reason="too_large") == 1
+        assert caplog.messages == ["discovery failed: too_large: the list holds 3 records, and at most 2 are taken"]
+        await polled.reload(replace(settings, limits=Limits(properties_per_account=3)))
+        await looked_up(1)
+
+        assert polled.served == {"S1", "S2", "S3"}
+        assert polled.own("discovery_failing", account_sid="A1", reason="too_large") is None
 
 
 @on_fake_clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from tests.polling.builders import API, EVERY, Polled, account, config, on_fake_
 from tests.polling.fake_api import LATENCY, FakeApi, Hangs
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from exporter.config import Config
 
 REFUSED = PollError(Reason.CONNECT, "refused")
@@ -217,9 +220,11 @@ async def test_polls_that_make_no_progress_are_told_of_until_one_does(
     stuck = asyncio.Event()
     ask = ApiClient.ask
 
-    async def never(*arguments: Any, **more: Any) -> Answer:  # noqa: ANN401 - passed on
+    @asynccontextmanager
+    async def never(*arguments: Any) -> AsyncIterator[Answer]:  # noqa: ANN401 - passed on
         await stuck.wait()
-        return await ask(*arguments, **more)
+        async with ask(*arguments) as answer:
+            yield answer
 
     async with Polled(config()) as polled:
         await polled.polls(1)

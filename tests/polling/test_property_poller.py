@@ -288,6 +288,24 @@ async def test_a_trunk_whose_end_date_is_reached_between_polls_is_no_longer_acti
         assert polled.snapshot.version == version + 1
 
 
+@on_fake_clock
+async def test_where_pages_could_not_be_kept_data_that_are_no_longer_true_go_until_the_next_poll(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.api.client.MOST_KEPT", 0)
+    api.give("S1", "T1", EndDate=int(EPOCH) + 3000)
+    async with Polled(config(interval=2000, stale_after=50_000)) as polled:
+        seen = []
+        for polls, seconds in ((1, 0.0), (2, 0.0), (2, 3000.1), (3, 0.0)):
+            await polled.polls(polls)
+            await asyncio.sleep(max(seconds - now(), 0.0))
+            seen.append(polled.value("siptrunk_active", trunk_sid="T1"))
+
+        assert seen == [1, 1, None, 0]
+        assert polled.value("siptrunk_property_up") == 1
+        assert polled.own("payload_anomalies_total", kind="not_kept") == 3
+
+
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(outcomes=st.lists(st.booleans(), min_size=1, max_size=8), stale_after=st.sampled_from((10, 61, 130, 290)))
 def test_at_any_time_the_data_are_there_just_where_the_last_poll_or_a_recent_one_was_good(

@@ -45,7 +45,7 @@ class Runner:
         if self.breaks:
             raise ZeroDivisionError
         for _ in range(self._turns):
-            async with self._budget.turn(suspect=self.rhythm.hung):
+            async with self._budget.turn(self.rhythm.manner.kind):
                 await asyncio.sleep(self._seconds)
         self.rhythm.ended(self.error, 60)
         if self.at_end:

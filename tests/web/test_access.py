@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import socket
 import ssl
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.running import finished, parse, write
+from tests.secrets import holds
 from tests.web.authority import Authority
 from tests.web.reached import ENDPOINTS, NONE, reached
 
@@ -25,6 +27,7 @@ CLIENTS = f"{PAIR}, client_ca_file: authority.pem, client_auth_type"
 HASH = bcrypt.hashpw(b"hunter2", bcrypt.gensalt(4)).decode()
 USERS = f"basic_auth_users: {{alice: {HASH}}}\n"
 ALICE = ("--user", "alice:hunter2")
+ALICES = base64.b64encode(b"alice:hunter2").decode()
 RELOADED = "siptrunk_exporter_config_last_reload_successful"
 
 
@@ -137,7 +140,23 @@ async def test_every_path_is_for_users_alone(tmp_path: Path) -> None:
         assert await it.status("/-/reload", "--request", "POST", *ALICE, scheme="http") == 200
         await it.exporter.stop()
     assert [line["msg"] for line in it.exporter.log].count("configuration reloaded") == 1
-    assert "hunter2" not in str(it.exporter.log)
+    assert not holds(str(it.exporter.log), "hunter2")
+
+
+async def test_no_log_and_no_page_has_a_user_or_a_hash_or_what_a_stranger_gave_as_one(tmp_path: Path) -> None:
+    swapped = base64.b64encode(b"hunter2:alice").decode()
+    async with reached(tmp_path, USERS, "--log.level=debug", "--web.enable-lifecycle") as it:
+        for words in (*STRANGERS, ("--user", "hunter2:alice"), ("--header", f"Authorization: Basic {swapped}\x01")):
+            assert await it.status("/metrics", *words, scheme="http") in {400, 401}
+        pages = [(await it.curl(path, *ALICE, scheme="http")).body.decode() for path in ENDPOINTS]
+        it.web.write_text(USERS.replace(HASH, f"{HASH}x"))
+        pages.append((await it.curl("/metrics", *ALICE, scheme="http")).body.decode())
+        await it.exporter.logged("web configuration not reloaded")
+        await it.exporter.stop()
+    told = "".join(pages) + json.dumps(it.exporter.log)
+    assert "siptrunk_property_up" in told
+    for secret in ("hunter2", "alice", HASH, swapped):
+        assert secret not in told
 
 
 async def test_a_certificate_is_renewed_without_a_restart(tmp_path: Path, authority: Authority) -> None:
@@ -264,7 +283,9 @@ async def test_suites_versions_and_curves_are_those_set(tmp_path: Path) -> None:
         ("max_version: TLS12", ("--tlsv1.3",), NONE),
         ("curve_preferences: [CurveP521]", ("--curves", "P-521"), 200),
         ("curve_preferences: [CurveP521]", ("--curves", "P-384"), NONE),
-        ("curve_preferences: [X25519, CurveP384]", ("--curves", "X25519"), 200),
+        # The first that Python can offer: an older one has no X25519.
+        ("curve_preferences: [X25519, CurveP384]", ("--curves", "X25519:P-384"), 200),
+        ("curve_preferences: [X25519, CurveP384]", ("--curves", "P-256:P-521"), NONE),
     )
     async with reached(tmp_path, f"tls_server_config: {{{PAIR}}}") as it:
         for settings, words, status in cases:
@@ -296,8 +317,12 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 
 
+@pytest.mark.parametrize("web", [False, True], ids=["open", "users"])
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
-async def test_sockets_that_systemd_passes_are_listened_at(tmp_path: Path, family: socket.AddressFamily) -> None:
+async def test_sockets_that_systemd_passes_are_listened_at(
+    tmp_path: Path, family: socket.AddressFamily, *, web: bool
+) -> None:
+    (tmp_path / "web.yml").write_text(USERS)
     with socket.socket(family) as listening:
         listening.bind(("127.0.0.1", 0) if family == socket.AF_INET else str(tmp_path / "socket"))
         listening.listen()
@@ -305,26 +330,34 @@ async def test_sockets_that_systemd_passes_are_listened_at(tmp_path: Path, famil
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", AS_SYSTEMD, str(listening.fileno())),
                 *("-m", "exporter", "--web.systemd-socket", f"--config.file={write(tmp_path, simulator)}"),
+                *[f"--web.config.file={tmp_path}/web.yml"][: int(web)],
                 pass_fds=[listening.fileno()],
                 stderr=asyncio.subprocess.PIPE,
             )
             try:
-                with socket.socket(family) as client:
-                    client.setblocking(False)  # noqa: FBT003 - the library's own
-                    loop = asyncio.get_running_loop()
-                    await loop.sock_connect(client, listening.getsockname())
-                    await loop.sock_sendall(client, b"GET /-/healthy HTTP/1.0\r\n\r\n")
-                    async with asyncio.timeout(30):
-                        answer = b""
-                        while more := await loop.sock_recv(client, 4096):
-                            answer += more
+                async with asyncio.timeout(30):
+                    answers = [await asked(listening, header) for header in ("", f"Authorization: Basic {ALICES}\r\n")]
             finally:
                 process.terminate()
                 _, said = await process.communicate()
-    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
-    assert answer.endswith(b"healthy\n")
+    healthy = b"HTTP/1.0 200 OK", b"healthy"
+    assert answers == [(b"HTTP/1.0 401 Unauthorized", b"unauthorized") if web else healthy, healthy]
     assert process.returncode == 0
     assert b"msg=listening" in said
+
+
+async def asked(listening: socket.socket, header: str) -> tuple[bytes, bytes]:
+    """Ask at a socket's address for the health; give the first line and the last of the answer."""
+    with socket.socket(listening.family) as client:
+        client.setblocking(False)  # noqa: FBT003 - the library's own
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, listening.getsockname())
+        await loop.sock_sendall(client, f"GET /-/healthy HTTP/1.0\r\n{header}\r\n".encode())
+        answer = b""
+        while more := await loop.sock_recv(client, 4096):
+            answer += more
+    lines = answer.splitlines()
+    return lines[0], lines[-1]
 
 
 async def test_without_a_socket_of_systemds_the_start_says_what_to_do(tmp_path: Path) -> None:

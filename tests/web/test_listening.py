@@ -6,14 +6,18 @@ import asyncio
 import errno
 import logging
 import re
+import resource
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
 
+from exporter.config.web import Tls
 from exporter.web import listening
 from exporter.web.guard import Guard
 from exporter.web.listening import Connection, Listener
@@ -63,7 +67,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(most: int = listening.MOST) -> AsyncIterator[Served]:
+async def served(most: int = listening.MOST, guard: Guard | None = None) -> AsyncIterator[Served]:
     async def small(_request: web.Request) -> web.Response:
         return web.Response(text="small")
 
@@ -75,16 +79,23 @@ async def served(most: int = listening.MOST) -> AsyncIterator[Served]:
         await it.open.wait()
         return web.Response(text="held")
 
+    async def piecemeal(request: web.Request) -> web.StreamResponse:
+        await it.open.wait()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        return response
+
     async def large(_request: web.Request) -> web.Response:
         return web.Response(body=bytes(10**7))
 
     app = web.Application()
     routes = [web.get("/small", small), web.post("/post", post), web.get("/held", held), web.get("/large", large)]
+    routes.append(web.get("/piecemeal", piecemeal))
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     assert runner.server
-    listener = Listener(runner.server, Guard(), most)
+    listener = Listener(runner.server, guard or Guard(), most)
     sockets = await bound("127.0.0.1", 0)
     it = Served(listener, sockets[0].getsockname()[1])
     listener.start(sockets)
@@ -156,6 +167,15 @@ async def test_an_answer_that_nobody_takes_is_not_waited_for() -> None:
             await it.counted(0)
 
 
+async def test_connections_take_no_more_than_half_of_the_file_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", Mock(return_value=(7, 4096)))
+    async with served() as it:
+        for _ in range(20):
+            await it.connect()
+            await it.small()
+        assert len(it.listener.connections) == 3
+
+
 async def test_500_half_open_connections_keep_nobody_from_an_answer() -> None:
     async with served() as it:
         for number in range(500):
@@ -209,15 +229,17 @@ async def test_where_all_take_their_answer_slowly_the_slowest_makes_room(monkeyp
             await readers[0].readuntil(b"held")
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ECONNABORTED])
-async def test_an_accept_that_fails_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch, number: int, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "no"), MemoryError(), OSError(errno.ECONNABORTED, "gone")])
+async def test_an_accept_that_fails_is_tried_again_and_costs_no_other_its_connection(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(listening, "LOOK_EVERY", 0.01)
     async with served() as it:
+        regular, writer = await it.connect(GET)
+        await regular.readuntil(b"small")
         await it.small()
         loop = asyncio.get_running_loop()
-        accept, failures = loop.sock_accept, [OSError(number, "no")] * 3
+        accept, failures = loop.sock_accept, [error] * 3
 
         async def failing(listener: socket.socket) -> tuple[socket.socket, object]:
             if failures:
@@ -227,8 +249,65 @@ async def test_an_accept_that_fails_is_tried_again(
         monkeypatch.setattr(loop, "sock_accept", failing)
         for _ in range(3):
             await it.small()
+        writer.write(GET)
+        await regular.readuntil(b"small")
     assert failures == []
-    assert len(caplog.records) == (number == errno.EMFILE)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"no connection can be accepted: {'no' if isinstance(error, OSError) else 'no memory'}"
+    ] * ("gone" not in str(error))
+
+
+async def test_a_listener_that_breaks_cries_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", Mock(side_effect=ZeroDivisionError))
+    async with served():
+        async with asyncio.timeout(30):
+            while not caplog.records:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0)
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+
+
+@dataclass
+class Terms(Guard):
+    now: Tls = field(default_factory=Tls)
+
+    def tls(self) -> Tls:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"client_allowed_sans": ("other",)},
+        {"client_ca": "other"},
+        {"client_ca_file": Path("other")},
+        {"client_auth_type": "RequireAndVerifyClientCert"},
+    ],
+)
+async def test_under_other_terms_an_answer_under_way_is_ended_well_and_no_more_is_answered_to_who_may_not_come(
+    change: dict[str, Any],
+) -> None:
+    terms = Terms()
+    async with served(guard=terms) as it:
+        held, _ = await it.connect(GET.replace(b"small", b"held") + GET)
+        idle, _ = await it.connect(GET)
+        asking, asks = await it.connect(GET)
+        for reader in (idle, asking):
+            await reader.readuntil(b"small")
+        new, _ = await it.connect()
+        await it.counted(4)
+        terms.now = Tls(**change)
+        asks.write(GET)
+        async with asyncio.timeout(30):
+            assert (await asking.read()).count(b"HTTP/") == (not change)
+            assert await idle.read() == b""
+            if change:
+                assert await new.read() == b""
+            it.open.set()
+            assert (await held.read()).endswith(b"\r\n\r\nheld")
+        await it.small()
 
 
 POST = b"POST /post HTTP/1.1\r\nHost: x\r\n"
@@ -285,6 +364,22 @@ async def test_what_others_might_read_otherwise_is_refused_and_ends_the_connecti
         assert said.split(b" ")[1] in (b"400", b"413"), said
         assert b"\r\nServer: siptrunk-exporter\r\n" in said
         assert it.posts == 0
+        await it.small()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("path", [b"held", b"piecemeal"])
+async def test_who_hangs_up_before_the_answer_writes_nothing_into_the_log(
+    path: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with served() as it:
+        _, writer = await it.connect(GET.replace(b"small", path))
+        while not it.listener.answering:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+        writer.transport.abort()
+        await it.counted(0)
+        it.open.set()
         await it.small()
     assert caplog.records == []
 
