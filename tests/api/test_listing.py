@@ -418,17 +418,25 @@ def test_an_answer_that_does_not_fit_into_memory_is_too_large(monkeypatch: pytes
     assert PagedApi("ABC").run(walks) is Reason.TOO_LARGE
 
 
-def test_a_list_whose_answers_are_large_waits_among_its_like_until_they_are_small_again() -> None:
-    async def walks(client: ApiClient) -> list[bool]:
-        listing, manner, found = trunks(), Manner(), []
-        for _ in range(4):
+async def test_a_list_whose_answers_are_large_waits_among_its_like_until_they_are_small_again() -> None:
+    # Over a real connection: a thread reads what is large, which the fake clock would not wait for.
+    recorder, manner, found = Recorder(), Manner(), []
+    large = b"[" + b" " * LARGE + b"]"
+    answers = (
+        EMPTY_LIST,
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(large), large),
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        EMPTY_LIST,
+    )
+    async with listening(recorder.serve) as port:
+        client = ApiClient(Api(f"http://127.0.0.1:{port}", requests_per_second=0), Telemetry(CollectorRegistry()))
+        listing = trunks()
+        for recorder.answer in answers:
             with suppress(PollError):
                 await listing.fetch(client, manner=manner)
             found.append(manner.large)
-        return found
-
-    large = answer(b"[" + b" " * LARGE + b"]")
-    assert FakeApi(answer(b"[]"), large, answer(b"", 404), answer(b"[]")).run(walks) == [False, True, True, False]
+        await client.aclose()
+    assert found == [False, True, True, False]
 
 
 @pytest.mark.parametrize("left", [0, 100, 10_000])
