@@ -36,6 +36,10 @@ async def samples(address: str) -> Samples:
         return parse((await http.get(f"http://{address}/metrics")).text)
 
 
+def read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
@@ -78,6 +82,9 @@ async def test_killed_at_random_moments_it_serves_what_it_had_with_the_api_down(
         assert await exporter.stop() == 0
         assert [line["msg"] for line in exporter.log if "state file" in line["msg"]] == []
     assert names(tmp_path) == ["exporter.yaml", "state.db", "token"]
+    content = read(state)
+    assert sids[0].encode() in content
+    assert simulator.options.token.encode() not in content
 
 
 async def test_a_reload_takes_another_file_and_leaves_the_old_one_and_then_none(tmp_path: Path) -> None:
