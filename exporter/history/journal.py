@@ -59,6 +59,9 @@ class Journal:
 
     def restore(self, changes: Iterable[Change]) -> None:
         """Take what was seen before the start."""
+        if not self._changes:
+            self._changes.extend(changes)
+            return
         known = set(self._changes)
         every = [*(change for change in changes if change not in known), *self._changes]
         self._changes = deque(sorted(every, key=attrgetter("seen")), self._state.changes)

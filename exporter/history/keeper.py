@@ -12,7 +12,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from exporter.history.state import Batch, Contents, StateError, StateFile, set_aside
+from exporter.history.state import Batch, StateError, StateFile, set_aside
 from exporter.polling.schedule import failed
 from exporter.turns import Turns
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from exporter.config import State
     from exporter.history.changes import Change
     from exporter.history.remembered import Remembering
+    from exporter.history.state import Lists
     from exporter.polling.poller import Poller
     from exporter.telemetry import Telemetry
 
@@ -144,32 +145,36 @@ class Keeper:
                 await turns.give()
 
     async def _open(self) -> None:
-        file = StateFile(self._path)
-        try:
-            contents = await self._in_thread(file.open, self._state.changes)
-        except StateError as error:
-            if not await self._set_aside(error):
-                return
+        # A second time where the first file was set aside.
+        for _ in range(2):
+            file = StateFile(self._path)
             try:
-                contents = await self._in_thread(file.open, self._state.changes)
-            except StateError as again:
-                self._do_without(again)
+                lists = await self._in_thread(file.open)
+                afresh = self._take(lists)
+                changes = await self._in_thread(file.changes, self._state.changes)
+            except StateError as error:
+                await self._in_thread(file.close)
+                if not await self._set_aside(error):
+                    return
+            else:
+                self._poller.journal.restore(changes)
+                if afresh:
+                    self._noted = dict.fromkeys(self._poller.runners(), True)
+                    self._changes = deque(self._poller.journal, self._state.changes)
+                self.file, self._afresh = file, afresh
+                self._well()
                 return
-        self.file = file
-        self._take(contents)
-        self._well()
 
-    def _take(self, contents: Contents) -> None:
-        if self._recalls:
-            self._poller.recall(contents.lists)
-            self._gone |= contents.lists.keys()
-            self._poller.journal.restore(contents.changes)
-            return
-        # What is in memory is newer; only what changed before may be in the file alone.
-        self._poller.journal.restore(contents.changes)
-        self._noted = dict.fromkeys(self._poller.runners(), True)
-        self._changes = deque(self._poller.journal, self._state.changes)
-        self._afresh = True
+    def _take(self, lists: Lists) -> bool:
+        """Recall the lists of a file before the first poll; later, have the file written afresh: memory is newer."""
+        if not self._recalls:
+            return True
+        self._poller.recall(lists)
+        self._gone |= lists.keys()
+        self._recalls = False
+        # Changes, of which there may be many, need not be waited for.
+        self._tried.set()
+        return False
 
     async def _set_aside(self, error: StateError) -> bool:
         """Set the file aside, where that is wanted and can be; else do without."""

@@ -81,11 +81,8 @@ class StateError(Exception):
         self.gone = gone
 
 
-class Contents(msgspec.Struct):
-    """What a file holds: by list when it was last seen (Unix time) and what is remembered; the changes, by age."""
-
-    lists: dict[str, tuple[float, Remembered]]
-    changes: list[Change]
+Lists = dict[str, tuple[float, Remembered]]
+"""By list when it was last seen, as Unix time, and what is remembered of it."""
 
 
 class Batch(msgspec.Struct):
@@ -112,17 +109,17 @@ class StateFile:
         self.connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
 
-    def open(self, most: int) -> Contents:
-        """Open it and read it, up to `most` of its changes; raises `StateError`, and then it is closed."""
+    def open(self) -> Lists:
+        """Open it and read its lists; raises `StateError`, and then it is closed."""
         look(self.path, create=True)
         try:
             with _told(self.path):
-                return self._open(most)
+                return self._open()
         except BaseException:
             self.close()
             raise
 
-    def _open(self, most: int) -> Contents:
+    def _open(self) -> Lists:
         # It holds customers' names. A file of somebody else's may have been put there by whoever runs the machine.
         with suppress(PermissionError):
             self.path.chmod(0o600)
@@ -151,7 +148,7 @@ class StateFile:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise _damaged(self.path, found)
-        return Contents(dict(self._lists(connection)), self._changes(connection, most))
+        return dict(self._lists(connection))
 
     def _lists(self, connection: sqlite3.Connection) -> Iterator[tuple[str, tuple[float, Remembered]]]:
         decode = msgspec.msgpack.Decoder(Remembered).decode
@@ -164,11 +161,12 @@ class StateFile:
                 raise _damaged(self.path, "a checksum is wrong")
             yield key, (seen, decode(data))
 
-    @staticmethod
-    def _changes(connection: sqlite3.Connection, most: int) -> list[Change]:
+    def changes(self, most: int) -> list[Change]:
+        """Read the newest `most` changes, the oldest first; raises `StateError`."""
         query = f"SELECT {', '.join(_FIELDS)} FROM changes ORDER BY id DESC LIMIT ?"  # noqa: S608 - no input
-        rows = connection.execute(query, (most,)).fetchall()
-        return msgspec.convert([dict(zip(_FIELDS, row, strict=True)) for row in reversed(rows)], list[Change])
+        with _told(self.path):
+            rows = self.connection.execute(query, (most,)).fetchall() if self.connection else []
+            return msgspec.convert([dict(zip(_FIELDS, row, strict=True)) for row in reversed(rows)], list[Change])
 
     def write(self, batch: Batch) -> None:
         """Write all of a batch, or nothing; raises `StateError`."""

@@ -66,7 +66,11 @@ class Discovery:
     def recall(self, known: Remembered, seen: float) -> None:
         """Go on from what was found at the Unix time `seen`, however long ago, as where look-ups fail."""
         self._listing.restore(self._around.client, known.listing)
-        self.names, _ = self._usable(self._listing.records() or ())
+        try:
+            self.names, _ = self._usable(self._listing.records() or ())
+        except Exception:
+            self._listing.forget(self._around.client)
+            raise
         self.found = {sid: name for sid, name in self.names.items() if self._rule.selects(name)}
         if seen <= self._around.clock():
             self.seen = seen

@@ -11,7 +11,7 @@ from exporter.api.client import LONGEST_WAIT, ApiClient
 from exporter.api.credentials import Credentials
 from exporter.api.payload import cut
 from exporter.config import Filters
-from exporter.errors import Anomaly, ConfigError, Fault, PollError
+from exporter.errors import Anomaly, ConfigError, Fault
 from exporter.history.journal import Journal
 from exporter.model import Identity
 from exporter.polling.discovery import Discovery
@@ -247,8 +247,8 @@ def _recall(runner: Runner, lists: dict[str, tuple[float, Remembered]]) -> None:
         seen, remembered = known
         try:
             runner.recall(remembered, seen)
-        except PollError as error:
-            log.warning("what was remembered cannot be read: %s", error, extra={"list": runner.key})
+        except Exception:
+            log.exception("what was remembered cannot be read", extra={"list": runner.key})
 
 
 def read_credentials(config: Config, known: Mapping[str, Credentials]) -> dict[str, Credentials]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.api.client import Validators
 from exporter.api.listing import Saved, _Kept, _pack
 from exporter.config import Limits
 from exporter.history.changes import Change, Kind
 from exporter.history.remembered import Remembered
-from exporter.history.state import Batch, Contents, StateFile
+from exporter.history.state import Batch, Lists, StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +25,18 @@ def change(number: int, seen: float = 1.0) -> Change:
     return Change(seen, "S1", f"T{number}", None, Kind.CHANNEL_LIMIT, "channel_limit", None, number, None)
 
 
+class Contents(NamedTuple):
+    """All that a file holds."""
+
+    lists: Lists
+    changes: list[Change]
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[StateFile, Contents]]:
     file = StateFile(path)
-    contents = file.open(10**6)
     try:
-        yield file, contents
+        yield file, Contents(file.open(), file.changes(10**6))
     finally:
         file.close()
 

@@ -10,14 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from exporter.config import State
 from exporter.history.changes import Kind
 from exporter.history.journal import Wanted
-from exporter.history.keeper import SEEN_EVERY, TRIED_EVERY, WRITTEN_EVERY, Keeper
+from exporter.history.keeper import SEEN_EVERY, START_SECONDS, STOP_SECONDS, TRIED_EVERY, WRITTEN_EVERY, Keeper
 from exporter.history.state import StateFile
 from tests import fake_clock
 from tests.fake_clock import EPOCH
+from tests.history.state_builders import batch, opened
 from tests.polling.builders import EVERY, Polled, account, config, configured, on_fake_clock
 from tests.polling.test_history import SINCE, counted, journal
 
@@ -69,6 +71,11 @@ class Kept(Polled):
     def connection(self) -> sqlite3.Connection:
         assert self.file.connection
         return self.file.connection
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged of the state file, whatever level others have set."""
+    return [each for each in caplog.messages if "state file" in each]
 
 
 async def written() -> None:
@@ -314,7 +321,7 @@ def foreign(path: Path) -> None:
 
 def newer(path: Path) -> None:
     file = StateFile(path)
-    file.open(1)
+    file.open()
     file.close()
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 99")
@@ -343,7 +350,7 @@ async def test_an_unusable_file_is_set_aside_untouched_and_a_new_one_begun(
         assert polled.own("state_up") == 1
     (aside,) = path.parent.glob("state.db.unusable-2027*Z")
     assert content(aside) == before
-    assert caplog.messages == [f"the state file {path} {why}; it is set aside as {aside}, and a new one begun"]
+    assert said(caplog) == [f"the state file {path} {why}; it is set aside as {aside}, and a new one begun"]
     async with Kept(path, config()) as polled:
         assert polled.trunks() == ["T1", "T2"]
 
@@ -364,8 +371,8 @@ async def test_an_unusable_file_is_ignored_untouched_where_that_is_wanted_until_
         assert polled.own("state_up") == 0
         assert content(path) == before
         assert names(path.parent) == ["state.db"]
-        (said,) = caplog.messages
-        assert said.startswith(
+        (line,) = said(caplog)
+        assert line.startswith(
             f"the state file {path} {why}; restart or reload when that is mended; going on in memory"
         )
         remove(path)
@@ -388,7 +395,7 @@ async def test_what_cannot_be_mended_by_setting_aside_is_tried_again(
         remove(path)
         await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
         assert polled.own("state_up") == 1
-    assert caplog.messages == [
+    assert said(caplog) == [
         f"the state file {path} is a directory: name a file in it; going on in memory alone",
         "the state file is written again",
     ]
@@ -405,7 +412,7 @@ async def test_a_file_in_use_by_another_is_left_alone_and_taken_up_later_with_it
         api.give("S1", "T1", ChannelLimit=10, ProvisioningState=2)
         await polled.polls(2)
     other = StateFile(path)
-    other.open(1)
+    other.open()
     async with Kept(path, config(), unusable="set_aside") as polled:
         await polled.polls(1)
         api.give("S1", ChannelLimit=10, ProvisioningState=2)
@@ -436,7 +443,7 @@ async def test_a_file_that_was_removed_is_begun_anew_with_all_that_is_known(
         assert polled.own("state_write_failures_total") == 1
         assert polled.own("state_up") == 1
         polled.killed = True
-    assert caplog.messages == [f"the state file {path} was removed or replaced: it is begun anew"]
+    assert said(caplog) == [f"the state file {path} was removed or replaced: it is begun anew"]
     async with Kept(path, config()) as polled:
         assert polled.trunks() == ["T1"]
         assert journal(polled) == [("T2", "removed")]
@@ -460,11 +467,11 @@ async def test_what_a_write_that_failed_should_have_written_is_written_by_the_ne
         assert failures >= 2
         assert len(polled.trunks()) == 3000
         full = f"the state file {path} cannot be written, the disk is full: make room; going on in memory alone"
-        assert [each for each in caplog.messages if "state file" in each] == [full]
+        assert said(caplog) == [full]
         polled.connection.execute(f"PRAGMA max_page_count = {1000 * pages}")
         await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY)
         assert polled.own("state_up") == 1
-        assert caplog.messages[-1] == "the state file is written again"
+        assert said(caplog)[-1] == "the state file is written again"
         polled.killed = True
     async with Kept(path, config()) as polled:
         assert len(polled.trunks()) == 3000
@@ -528,5 +535,49 @@ async def test_a_read_only_directory_costs_the_memory_and_nothing_else(
         if as_root:
             os.seteuid(0)
         place.chmod(0o755)
-    (said,) = caplog.messages
-    assert "cannot be opened: let the exporter's user read and write it" in said
+    (line,) = said(caplog)
+    assert "cannot be opened: let the exporter's user read and write it" in line
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_a_disk_that_hangs_holds_up_neither_start_nor_polls_nor_stop_for_long(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(Keeper, "_in_thread", never)
+    began = fake_clock.unix_time()
+    async with Kept(path, config()) as polled:
+        assert fake_clock.unix_time() - began < START_SECONDS + 1
+        await polled.polls(3)
+        assert polled.trunks() == ["T1", "T2"]
+        assert polled.own("state_up") == 0
+        ended = fake_clock.unix_time()
+    assert fake_clock.unix_time() - ended < STOP_SECONDS + 1
+
+
+@pytest.mark.parametrize("broken", ["records", "since"])
+@on_fake_clock
+async def test_what_cannot_be_read_of_what_was_remembered_costs_that_alone(
+    broken: str, path: Path, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.projects["A1"] = {"S1": "One"}
+    configuration = config(account(discover=EVERY))
+    async with Kept(path, configuration) as polled:
+        await polled.polls(1)
+    with opened(path) as (file, contents):
+        for key, (seen, known) in contents.lists.items():
+            kept = tuple(page._replace(packed=b"junk") for page in known.listing.kept)
+            listing = replace_struct(known.listing, kept=kept) if broken == "records" else known.listing
+            spoilt = replace_struct(known, listing=listing, since=(1,))
+            file.write(batch(lists=[(key, spoilt)], seen=[(key, seen)]))
+    async with Kept(path, configuration) as polled:
+        await polled.polls(1)
+        api.give("S1", "T1", "T3")
+        await polled.polls(3)
+        assert polled.trunks() == ["T1", "T3"]
+        assert polled.value("siptrunk_property_up") == 1
+        assert polled.poller.trouble is None
+    assert "what was remembered" in caplog.text or broken == "since"

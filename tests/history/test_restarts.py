@@ -127,7 +127,7 @@ async def test_once_and_check_leave_the_file_alone_and_check_says_what_is_wrong_
 
 async def test_two_daemons_with_one_file_both_serve_and_the_second_is_told(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "state.db")
-    file.open(1)
+    file.open()
     async with Simulator(SimulatorOptions(properties=1, trunks=1)) as simulator:
         path = configured(tmp_path, simulator)
         async with command(f"--config.file={path}", HERE) as exporter:

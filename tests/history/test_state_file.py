@@ -21,8 +21,8 @@ from exporter.errors import Anomaly
 from exporter.history import state
 from exporter.history.changes import Change, Kind
 from exporter.history.remembered import Remembered
-from exporter.history.state import Contents, StateError, StateFile
-from tests.history.state_builders import batch, change, opened, remembered
+from exporter.history.state import StateError, StateFile
+from tests.history.state_builders import Contents, batch, change, opened, remembered
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 TIMES = st.floats(0, 2**33)
@@ -99,7 +99,7 @@ def test_a_file_cut_short_or_overwritten_anywhere_is_refused_or_tells_of_lists_w
         path.write_bytes(spoilt)
         file, refused, found = StateFile(path), None, contents
         try:
-            found = file.open(1000)
+            found = Contents(file.open(), file.changes(1000))
         except StateError as error:
             refused = error
         file.close()
@@ -128,7 +128,7 @@ def test_two_cannot_use_one_file_and_the_second_is_told_so(tmp_path: Path) -> No
     link.symlink_to(path)
     with opened(path) as (file, _):
         with pytest.raises(StateError, match="is in use by another process") as caught:
-            StateFile(link).open(1)
+            StateFile(link).open()
         assert not caught.value.lasting
         file.write(batch(change(1)))
     with opened(link) as (_, contents):
@@ -146,7 +146,7 @@ def test_a_file_of_an_older_exporter_is_brought_up_to_date(tmp_path: Path, monke
             assert [each.trunk for each in contents.changes] == ["migrated"]
     monkeypatch.setattr(state, "VERSION", 1)
     with pytest.raises(StateError, match=r"was written by a newer exporter \(schema 2, not 1\): run that one"):
-        StateFile(path).open(1)
+        StateFile(path).open()
 
 
 def test_no_more_changes_are_kept_than_asked_for_and_none_for_longer(tmp_path: Path) -> None:
@@ -156,9 +156,8 @@ def test_no_more_changes_are_kept_than_asked_for_and_none_for_longer(tmp_path: P
         file.write(batch(*(change(number, float(number)) for number in range(500, 600)), most=150, oldest=480))
     with opened(path) as (_, contents):
         assert [each.new for each in contents.changes] == list(range(480, 600))
-    file = StateFile(path)
-    assert [each.new for each in file.open(2).changes] == [598, 599]
-    file.close()
+    with opened(path) as (file, _):
+        assert [each.new for each in file.changes(2)] == [598, 599]
 
 
 def test_another_applications_database_is_not_even_touched(tmp_path: Path) -> None:
@@ -170,7 +169,7 @@ def test_another_applications_database_is_not_even_touched(tmp_path: Path) -> No
     before = {each.name: (each.read_bytes(), each.stat().st_mode) for each in tmp_path.iterdir()}
     assert len(before) == 3
     with pytest.raises(StateError, match="is another application's database: name another file"):
-        StateFile(path).open(1)
+        StateFile(path).open()
     assert {each.name: (each.read_bytes(), each.stat().st_mode) for each in tmp_path.iterdir()} == before
     database.close()
 
@@ -179,16 +178,17 @@ def test_a_device_or_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/null")):
         with pytest.raises(StateError, match="is not a regular file: name another"):
-            StateFile(path).open(1)
+            StateFile(path).open()
 
 
 WRITER = """
 import sys
 from pathlib import Path
 from exporter.history.state import StateFile
-from tests.history.state_builders import batch, change, remembered
+from tests.history.state_builders import Contents, batch, change, remembered
 file = StateFile(Path(sys.argv[1]))
-number = len(file.open(10**6).changes)
+file.open()
+number = len(file.changes(10**6))
 while True:
     lists = [("list", remembered(number % 7 + 1))]
     file.write(batch(change(number), most=10**6, lists=lists, seen=[("list", float(number))]))
