@@ -476,6 +476,7 @@ async def test_what_a_write_that_failed_should_have_written_is_written_by_the_ne
     async with Kept(path, config()) as polled:
         assert len(polled.trunks()) == 3000
         assert counted(polled) == {"added": 3000, "removed": 2}
+        assert len([*polled.poller.journal]) == 3002
 
 
 @on_fake_clock
