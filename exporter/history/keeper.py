@@ -201,8 +201,9 @@ class Keeper:
         try:
             await self._in_thread(self.file.write, batch)
         except StateError as error:
-            for whose, whole in noted.items():
-                self.note(whose, whole=whole)
+            for whose in self._poller.runners():
+                if whose in noted:
+                    self.note(whose, whole=noted[whose])
             self._gone |= batch.gone
             self._afresh = batch.afresh
             self._changes = deque([*batch.changes, *self._changes], self._state.changes)
@@ -220,6 +221,9 @@ class Keeper:
             known, seen = whose.remembered() if whole else None, whose.seen
             if known:
                 batch.lists.append((whose.key, known))
+            elif whole:
+                # There was no room to keep it; compared with an older one, changes would be told twice.
+                batch.gone.add(whose.key)
             if seen is not None:
                 batch.seen.append((whose.key, seen))
         return batch

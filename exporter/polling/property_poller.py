@@ -214,6 +214,9 @@ class PropertyPoller:
     def _compare(self, before: tuple[Trunk, ...] | None, after: tuple[Trunk, ...]) -> None:
         """Note what has changed since `before`, the last complete list known; None where there was none."""
         identity, now = self.target.identity, self._around.clock()
+        if before is not None and len(before) != len(self._since):
+            # What was recalled an earlier exporter may have read otherwise.
+            self._since = states_since((), (), before, now)
         if before is None:
             self._since = states_since((), (), after, now)
         elif changes := list(compare(identity.sid, before, self._seen_at, after, now)):

@@ -582,3 +582,22 @@ async def test_what_cannot_be_read_of_what_was_remembered_costs_that_alone(
         assert polled.value("siptrunk_property_up") == 1
         assert polled.poller.trouble is None
     assert "what was remembered" in caplog.text or broken == "since"
+
+
+@on_fake_clock
+async def test_of_a_list_that_memory_has_no_room_for_no_older_one_is_remembered(
+    path: Path, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        await written()
+        monkeypatch.setattr("exporter.api.listing.MOST_KEPT_OF_ONE", 0)
+        api.give("S1", "T1", ChannelLimit=10, ProvisioningState=2)
+        await polled.polls(2)
+        await written()
+        polled.killed = True
+    async with Kept(path, config()) as polled:
+        assert polled.trunks() == []
+        await polled.polls(1)
+        assert polled.trunks() == ["T1"]
+        assert journal(polled) == [("T2", "removed")]

@@ -44,13 +44,14 @@ PAGES = st.builds(
     st.integers(0, 2**31),
     st.builds(Validators, st.none() | TEXTS, st.none() | TEXTS),
     st.binary(min_size=32, max_size=32),
+    st.integers(0, 2**27),
     st.binary(max_size=99),
 )
 LISTS = st.builds(
     Remembered,
     listing=st.builds(
         Saved,
-        limits=st.builds(Limits, st.integers(1, 99), st.integers(64, 99)),
+        limits=st.builds(Limits, st.integers(1, 99), st.integers(1, 99), st.integers(64, 99)),
         count=st.integers(0, 1000),
         kept=st.lists(PAGES, max_size=3).map(tuple),
         steady=st.dictionaries(st.sampled_from(Anomaly), st.integers(1, 9)),
