@@ -37,6 +37,8 @@ from exporter.web.sockets import bound, passed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from exporter.history.keeper import Keeper
+
 log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 5.0
@@ -90,6 +92,7 @@ class Daemon:
         self._notifier = Notifier(os.environ, self._status)
         self._heartbeat = Heartbeat(self.telemetry.loop_delays)
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeper: Keeper | None = None
 
     def endpoints(self, serving: Serving) -> Endpoints:
         """Give what answers over HTTP."""
@@ -120,9 +123,14 @@ class Daemon:
                 raise
             if config.metrics != self.config.metrics:
                 self.snapshot.render_with(Renderer(config.metrics), self.poller.views())
-            self.config = config
+            before, self.config = self.config.state, config
             self.telemetry.loaded(self._clock(), config.poll.interval)
             self.telemetry.limited(asdict(config.limits))
+            if config.state.path != before.path:
+                await self._stop_keeping()
+                await self._keep_state(recall=False)
+            elif self._keeper:
+                self._keeper.configure(config.state)
             log.info("configuration reloaded")
 
     async def run(
@@ -150,6 +158,8 @@ class Daemon:
             task.add_done_callback(failed)
         try:
             sockets = await _sockets(serving)
+            # Before the first scrape: a counter must not begin at 0 and then jump to what was remembered.
+            await self._keep_state(recall=True)
             listener.start(sockets)
             addresses = [_address(each) for each in sockets]
             extent = {"addresses": " ".join(map(str, addresses)), "shard": str(self.shard), "version": __version__}
@@ -163,8 +173,24 @@ class Daemon:
             for task in self._tasks:
                 task.cancel()
             await self.poller.stop()
+            await self._stop_keeping()
             await listener.close()
             await runner.cleanup()
+
+    async def _keep_state(self, *, recall: bool) -> None:
+        """Have what is polled outlive the process where a file for that is configured."""
+        if self.config.state.path:
+            # SQLite has no place in the memory of those who do without.
+            from exporter.history.keeper import Keeper  # noqa: PLC0415 - see above
+
+            self._keeper = Keeper(self.config.state, self.poller, self.telemetry, self._clock)
+            await self._keeper.start(recall=recall)
+
+    async def _stop_keeping(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper:
+            await keeper.stop()
+            self.telemetry.state_kept(good=None)
 
     def _trouble(self) -> str | None:
         """Give what only a restart would mend, or what was of late; None where all is well."""

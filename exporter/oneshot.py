@@ -41,12 +41,27 @@ async def check(path: Path, shard: Shard, web: Path | None = None, *, live: bool
     loaded = _told(load, path)
     if not loaded:
         return 1
+    if trouble := _state_trouble(loaded.config):
+        print(f"{path}: warning: state.path: {trouble}")
     faults = [fault async for fault in _live_faults(loaded.config, shard)] if live else []
     for fault in faults:
         print(fault)
     if not faults:
         print(f"{path}: good, {_extent(loaded.config)}")
     return 0 if good and not faults else 1
+
+
+def _state_trouble(config: Config) -> str | None:
+    """Say why the state file cannot be used, where that can be seen without touching it."""
+    if config.state.path is None:
+        return None
+    from exporter.history.state import StateError, look  # noqa: PLC0415 - few have one, and it brings SQLite
+
+    try:
+        look(config.state.path)
+    except StateError as error:
+        return str(error)
+    return None
 
 
 def _web_is_good(path: Path) -> bool:

@@ -110,6 +110,16 @@ EXPORTER_FAMILIES: tuple[Described, ...] = (
         "gauge",
         "Unix time at which the configuration in force was loaded.",
     ),
+    Described(
+        "siptrunk_exporter_state_up",
+        "gauge",
+        "Whether the state file is written; absent where none is configured.",
+    ),
+    Described(
+        "siptrunk_exporter_state_write_failures_total",
+        "counter",
+        "Writes to the state file that failed; each is tried again. Absent where none is configured.",
+    ),
 )
 
 _DESCRIBED = {family.name: family for family in EXPORTER_FAMILIES}
@@ -139,6 +149,9 @@ class Telemetry:
         self.discovery_failures: Counter = self._make(Counter, "discovery_failures_total")
         self.reload_successful: Gauge = self._make(Gauge, "config_last_reload_successful")
         self.reload_success_time: Gauge = self._make(Gauge, "config_last_reload_success_timestamp_seconds")
+        self.state_up: Gauge = self._make(Gauge, "state_up", registry=None)
+        self.state_write_failures: Counter = self._make(Counter, "state_write_failures_total", registry=None)
+        self._has_state = False
         self._good: dict[str, bool] = {}
         # To look a child up costs more than to count.
         self._requests, self._durations = cache(self.api_requests.labels), cache(self.api_duration.labels)
@@ -146,7 +159,7 @@ class Telemetry:
 
     def _make(self, metric: type[Any], name: str, **options: object) -> Any:  # noqa: ANN401 - any of three classes
         family = _DESCRIBED[f"siptrunk_exporter_{name}"]
-        return metric(family.name, family.help, family.labels, registry=self._registry, **options)
+        return metric(family.name, family.help, family.labels, **{"registry": self._registry, **options})
 
     def _start(self, shard: Shard) -> None:
         """Show what is known from the start, so that the first event of a kind is an increase."""
@@ -181,6 +194,15 @@ class Telemetry:
         """Show the limits in force, by their key in the configuration."""
         for key, most in limits.items():
             self.limit.labels(key).set(most)
+
+    def state_kept(self, *, good: bool | None) -> None:
+        """Show whether the state file is written; None where there is none."""
+        if self._has_state != (good is not None):
+            self._has_state = good is not None
+            change = self._registry.register if self._has_state else self._registry.unregister
+            for metric in (self.state_up, self.state_write_failures):
+                change(metric)
+        self.state_up.set(bool(good))
 
     def web_loaded(self, good: bool) -> None:  # noqa: FBT001 - it is all there is to tell
         """Note an attempt to load the web configuration."""

@@ -28,6 +28,8 @@ TABLE = {
     "siptrunk_exporter_discovery_failures_total": ("counter", ("account_sid", "reason")),
     "siptrunk_exporter_config_last_reload_successful": ("gauge", ()),
     "siptrunk_exporter_config_last_reload_success_timestamp_seconds": ("gauge", ()),
+    "siptrunk_exporter_state_up": ("gauge", ()),
+    "siptrunk_exporter_state_write_failures_total": ("counter", ()),
 }
 
 
@@ -41,7 +43,7 @@ def test_the_families_are_those_that_users_rely_on() -> None:
 
 def test_the_registry_holds_just_the_families_of_the_table() -> None:
     registry = CollectorRegistry()
-    Telemetry(registry)
+    Telemetry(registry).state_kept(good=True)
     suffix = {"counter": "_total"}
 
     assert sorted(

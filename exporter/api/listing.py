@@ -62,6 +62,15 @@ class _Kept(NamedTuple):
         return isal_zlib.decompress(self.packed)
 
 
+class Saved(msgspec.Struct, frozen=True):
+    """All that a listing knows of the last complete walk: under which limits, by how many records a page, its pages."""
+
+    limits: Limits
+    count: int
+    kept: tuple[_Kept, ...]
+    steady: dict[Anomaly, int]
+
+
 def _pack(body: bytes) -> bytes:
     # The copy has just its size: what the compressor gives lies in a buffer several times as large.
     return bytes(memoryview(isal_zlib.compress(body, 1)))
@@ -95,6 +104,16 @@ class Listing(Generic[Record]):
         size = sum(len(page.packed) for page in pages)
         client.left_to_keep += self._size_kept - size
         self._kept, self._size_kept = pages, size
+
+    def saved(self) -> Saved | None:
+        """Give what is known of the last complete walk, for `restore`; None where there is nothing."""
+        return Saved(self._limits, self._count, self._kept, self._steady) if self._kept else None
+
+    def restore(self, client: ApiClient, saved: Saved) -> None:
+        """Go on from a walk that may have been another process's, where there is room to keep it."""
+        if sum(len(page.packed) for page in saved.kept) <= min(client.left_to_keep, MOST_KEPT_OF_ONE):
+            self._keep(client, saved.kept)
+            self._limits, self._count, self._steady = saved.limits, saved.count, Counter(saved.steady)
 
     def records(self) -> tuple[Record, ...] | None:
         """Read again what the last complete walk brought; None where it was not kept."""

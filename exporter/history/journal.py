@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,8 +58,13 @@ class Journal:
         self._changes = deque(self._changes, state.changes)
 
     def restore(self, changes: Iterable[Change]) -> None:
-        """Take what was seen before the start, the oldest first."""
-        self._changes.extendleft(reversed([*changes][-self._state.changes :]))
+        """Take what was seen before the start."""
+        if not self._changes:
+            self._changes.extend(changes)
+            return
+        known = set(self._changes)
+        every = [*(change for change in changes if change not in known), *self._changes]
+        self._changes = deque(sorted(every, key=attrgetter("seen")), self._state.changes)
 
     def record(self, identity: Identity, changes: Sequence[Change]) -> None:
         """Keep and log the changes of a property."""

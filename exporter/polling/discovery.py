@@ -10,14 +10,16 @@ from exporter.api.listing import properties_of
 from exporter.api.payload import MOST_LABEL_BYTES
 from exporter.config import Limits
 from exporter.errors import Anomaly, PollError, Reason
+from exporter.history.remembered import Remembered, key_of
 from exporter.polling.rhythm import Rhythm
 from exporter.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from exporter.api.credentials import Credentials
     from exporter.config import Discover
+    from exporter.model import Project
     from exporter.polling.property_poller import Surroundings
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ class Discovery:
         self._around = around
         self._changed = changed
         self._listing = properties_of(credentials)
+        self.key = key_of(self._listing.query, around.client.api.base_url)
+        self.seen: float | None = None
         for reason in Reason:
             around.telemetry.discovery_failures.labels(self.account_sid, reason)
 
@@ -53,6 +57,25 @@ class Discovery:
     def account_sid(self) -> str:
         """Whose properties are looked up."""
         return self._credentials.account_sid
+
+    def remembered(self) -> Remembered | None:
+        """Give what is to outlive the process."""
+        saved = self._listing.saved()
+        return Remembered(saved) if saved else None
+
+    def recall(self, known: Remembered, seen: float) -> None:
+        """Go on from what was found at the Unix time `seen`, however long ago, as where look-ups fail."""
+        self._listing.restore(self._around.client, known.listing)
+        try:
+            self.names, _ = self._usable(self._listing.records() or ())
+        except Exception:
+            self._listing.forget(self._around.client)
+            raise
+        self.found = {sid: name for sid, name in self.names.items() if self._rule.selects(name)}
+        if seen <= self._around.clock():
+            self.seen = seen
+            self._around.telemetry.discovery_last_success.labels(self.account_sid).set(seen)
+        self._changed()
 
     def update(self, credentials: Credentials, rule: Discover) -> None:
         """Go on with other credentials or another rule; what was found is kept."""
@@ -90,9 +113,13 @@ class Discovery:
             error = caught.bare()
         self._note(error)
         self.rhythm.ended(error, self._around.poll.interval, outdated=self._credentials.version is not token)
-        if error is None and names != self.names:
-            self.names, self.found = names, found
-            self._changed()
+        if error is None:
+            new = names != self.names
+            if self._around.memory:
+                self._around.memory.note(self, whole=new)
+            if new:
+                self.names, self.found = names, found
+                self._changed()
 
     async def _select(self, names: dict[str, str]) -> dict[str, str]:
         """Give those that the rule selects, letting others run in between: it may be slow with names made for that."""
@@ -114,11 +141,16 @@ class Discovery:
         projects, anomalies = await self._listing.fetch(around.client, limits, self.rhythm.manner)
         projects = self._listing.records() if projects is None else projects
         assert projects is not None  # noqa: S101 - what stayed the same was kept
-        usable = [project for project in projects if _SID.fullmatch(project.sid)]
-        too_long = sum(len((project.name or "").encode()) > around.limits.label_bytes for project in usable)
-        found = {Anomaly.INVALID_SID: len(projects) - len(usable), Anomaly.LABEL_TOO_LONG: too_long}
+        names, found = self._usable(projects)
         around.telemetry.count_anomalies({**anomalies, **found})
-        return {project.sid: project.name or "" for project in usable}
+        return names
+
+    def _usable(self, projects: Sequence[Project]) -> tuple[dict[str, str], dict[Anomaly, int]]:
+        """Give the names by Sid of what can be polled, and what was odd about the others."""
+        usable = [project for project in projects if _SID.fullmatch(project.sid)]
+        too_long = sum(len((project.name or "").encode()) > self._around.limits.label_bytes for project in usable)
+        odd = {Anomaly.INVALID_SID: len(projects) - len(usable), Anomaly.LABEL_TOO_LONG: too_long}
+        return {project.sid: project.name or "" for project in usable}, odd
 
     def _note(self, error: PollError | None) -> None:
         sid = self.account_sid
@@ -129,7 +161,8 @@ class Discovery:
             telemetry.discovery_failing.labels(sid, error.reason).set(1)
             telemetry.discovery_failures.labels(sid, error.reason).inc()
         else:
-            telemetry.discovery_last_success.labels(sid).set(self._around.clock())
+            self.seen = self._around.clock()
+            telemetry.discovery_last_success.labels(sid).set(self.seen)
         message = str(error) if error else None
         if message and message != self.last_error:
             log.warning("discovery failed: %s", message, extra={"account_sid": sid})

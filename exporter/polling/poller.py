@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from exporter.config import Config, PropertySettings
+    from exporter.history.remembered import Memory, Remembered
     from exporter.metrics.snapshot import Snapshot
     from exporter.model import PropertyView
     from exporter.telemetry import Telemetry
@@ -69,7 +70,7 @@ class Poller:
         self._watching = asyncio.create_task(self._watch_files())
         self._watching.add_done_callback(failed)
         self._warn_of_overload()
-        for runner in self._runners():
+        for runner in self.runners():
             self._schedule.plan(runner)
 
     async def stop(self) -> None:
@@ -94,7 +95,7 @@ class Poller:
         credentials = read_credentials(config, self.credentials)
         retired = self._around.client.configure(config.api)
         if config.api.base_url != self._config.api.base_url:
-            for runner in list(self._runners()):
+            for runner in list(self.runners()):
                 self._end(runner)
             self.properties.clear()
             self.discoveries.clear()
@@ -102,7 +103,7 @@ class Poller:
         self._around.poll, self._around.limits = config.poll, config.limits
         self.journal.configure(config.state)
         self._settle(credentials)
-        for runner in self._runners():
+        for runner in self.runners():
             runner.replan()
             self._plan(runner)
         if retired:
@@ -130,6 +131,18 @@ class Poller:
     def views(self) -> Iterator[PropertyView]:
         """Give all that is served, the trunks read again, in the order of the snapshot."""
         return (self.properties[shown.identity.sid].view() for shown in self._around.snapshot)
+
+    def remember(self, memory: Memory | None) -> None:
+        """Tell `memory` from now on of all that was polled."""
+        self._around.memory = memory
+
+    def recall(self, lists: dict[str, tuple[float, Remembered]]) -> None:
+        """Take out of `lists` what was known of each before the start, and when it was seen."""
+        for discovery in self.discoveries.values():
+            _recall(discovery, lists)
+        # There may be more of them now.
+        for poller in self.properties.values():
+            _recall(poller, lists)
 
     async def poll_once(self, only: str | None = None) -> None:
         """Look every account up and poll every property (or the one whose Sid is `only`) a single time."""
@@ -207,13 +220,16 @@ class Poller:
         filters, expected = (chosen.filters, chosen.expected) if chosen else (Filters(), None)
         return Target(shown, self.credentials[account_sid], filters, expected)
 
-    def _runners(self) -> Iterator[Runner]:
+    def runners(self) -> Iterator[Runner]:
+        """Give all that is polled, properties and look-ups."""
         yield from self.discoveries.values()
         yield from self.properties.values()
 
     def _end(self, runner: Runner) -> None:
         self._schedule.drop(runner)
         runner.close()
+        if self._around.memory:
+            self._around.memory.forget(runner)
 
     async def _watch_files(self) -> None:
         while True:
@@ -221,9 +237,18 @@ class Poller:
             if retired := self._around.client.refresh():
                 await retired.retire()
             changed = {sid for sid, credentials in self.credentials.items() if credentials.refresh()}
-            for runner in self._runners():
+            for runner in self.runners():
                 if runner.rhythm.rejected and runner.account_sid in changed:
                     self.ask(runner)
+
+
+def _recall(runner: Runner, lists: dict[str, tuple[float, Remembered]]) -> None:
+    if known := lists.pop(runner.key, None):
+        seen, remembered = known
+        try:
+            runner.recall(remembered, seen)
+        except Exception:
+            log.exception("what was remembered cannot be read", extra={"list": runner.key})
 
 
 def read_credentials(config: Config, known: Mapping[str, Credentials]) -> dict[str, Credentials]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from array import array
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import msgspec
 from exporter.api.listing import trunks_of
 from exporter.errors import PollError, Reason
 from exporter.history.changes import Kind, compare, states_since
+from exporter.history.remembered import Memory, Remembered, key_of
 from exporter.model import NO_CHANGES, Health, Identity, PropertyView, Trunk
 from exporter.polling.rhythm import Rhythm
 
@@ -40,6 +42,7 @@ class Surroundings(msgspec.Struct):
     limits: Limits
     clock: Callable[[], float]
     journal: Journal
+    memory: Memory | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -64,6 +67,7 @@ class PropertyPoller:
         self._around = around
         self._listing = trunks_of(target.credentials, target.identity.sid, target.filters)
         self._listing.replaced = self._compare
+        self.key = key_of(self._listing.query, around.client.api.base_url)
         self._health = Health(0, _NO_FAILURES)
         self._last_success: float | None = None
         self._seen_at = 0.0
@@ -81,6 +85,42 @@ class PropertyPoller:
     def health(self) -> Health:
         """How the polling goes."""
         return self._health
+
+    @property
+    def seen(self) -> float | None:
+        """The Unix time of the last poll that brought a complete list."""
+        return self._health.last_success
+
+    def remembered(self) -> Remembered | None:
+        """Give what is to outlive the process."""
+        saved = self._listing.saved()
+        changes = {kind.value: count for kind, count in zip(Kind, self._changes, strict=True)}
+        return Remembered(saved, self._seen_at, tuple(self._since), changes) if saved else None
+
+    def recall(self, known: Remembered, seen: float) -> None:
+        """Go on from what was known at the Unix time `seen`: a first poll is no first walk then.
+
+        Nothing is served of the trunks before `show`, which takes time, but the changes are counted on at once. Of
+        data that seem to be from the future nobody knows the age, so they are compared with, and not served.
+        """
+        now = self._around.clock()
+        self._listing.restore(self._around.client, known.listing)
+        self._seen_at, self._since = min(known.compared, now), array("q", known.since)
+        self._changes = tuple([known.changes.get(kind.value, 0) for kind in Kind])
+        if seen <= now:
+            self._health = msgspec.structs.replace(self._health, last_success=seen)
+        self._around.snapshot.publish(self._view(None))
+        if seen <= now:
+            self._last_success = asyncio.get_running_loop().time() - (now - seen)
+
+    def show(self) -> None:
+        """Serve what was recalled, unless a poll did."""
+        if not self._health.polls and self._last_success is not None:
+            try:
+                self._serve()
+            except Exception:
+                log.exception("what was remembered is not served", extra={"property_sid": self.target.identity.sid})
+                self._withdraw()
 
     def update(self, target: Target) -> None:
         """Go on with the same trunks under another name or other credentials."""
@@ -111,8 +151,13 @@ class PropertyPoller:
             error = PollError(Reason.BAD_PAYLOAD, "the data could not be published; the log has the details")
             self._note(error, 0.0)
             self.rhythm.ended(error, self._around.poll.interval)
-            self._last_success = None
-            self._serve()
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        # What could not be read, or compared with, must not be in the way for ever.
+        self._listing.forget(self._around.client)
+        self._last_success = None
+        self._serve()
 
     async def _poll(self) -> None:
         loop = asyncio.get_running_loop()
@@ -126,6 +171,8 @@ class PropertyPoller:
         if error is None:
             self._last_success = loop.time()
         self._note(error, loop.time() - started)
+        if error is None:
+            self._remember(whole=trunks is not None)
         outdated = self.target.credentials.version is not token
         self.rhythm.ended(error, self._around.poll.interval, outdated=outdated)
         self._serve(trunks)
@@ -167,15 +214,23 @@ class PropertyPoller:
     def _compare(self, before: tuple[Trunk, ...] | None, after: tuple[Trunk, ...]) -> None:
         """Note what has changed since `before`, the last complete list known; None where there was none."""
         identity, now = self.target.identity, self._around.clock()
+        if before is not None and len(before) != len(self._since):
+            # What was recalled an earlier exporter may have read otherwise.
+            self._since = states_since((), (), before, now)
         if before is None:
             self._since = states_since((), (), after, now)
         elif changes := list(compare(identity.sid, before, self._seen_at, after, now)):
             counted = Counter(change.kind for change in changes)
             self._changes = tuple([count + counted[kind] for kind, count in zip(Kind, self._changes, strict=True)])
             self._around.journal.record(identity, changes)
+            self._remember(whole=True)
         if before is not None and before is not after:
             self._since = states_since(before, self._since, after, now)
         self._seen_at = now
+
+    def _remember(self, *, whole: bool) -> None:
+        if self._around.memory:
+            self._around.memory.note(self, whole=whole)
 
     def view(self) -> PropertyView:
         """Give what is served now, the trunks read again; without them where they were not kept."""
@@ -219,7 +274,7 @@ class PropertyPoller:
         self._serve()
 
     def _seconds_left(self) -> float:
-        """Give how long the last good data may be served: those of a failing property until they are too old.
+        """Give how long the last good data may be served: those of a failing property, or recalled, until too old.
 
         A poll that should bring new ones may hang, or wait for its turn, so those of a property that is well have
         their end too: one interval later.
@@ -227,5 +282,5 @@ class PropertyPoller:
         if self._last_success is None:
             return 0.0
         poll = self._around.poll
-        longest = poll.stale_after if self._health.up is False else poll.interval + poll.stale_after
+        longest = poll.interval + poll.stale_after if self._health.up else poll.stale_after
         return self._last_success + longest - asyncio.get_running_loop().time()

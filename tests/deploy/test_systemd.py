@@ -89,6 +89,7 @@ def test_nothing_that_the_unit_is_hardened_by_is_lost() -> None:
         "MemoryMax=1G",
         "ProtectProc=invisible",
         "ProtectSystem=strict",
+        "StateDirectoryMode=0700",
         "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
         "SystemCallArchitectures=native",
         "SystemCallFilter=@system-service",
@@ -143,7 +144,10 @@ async def test_the_example_reads_the_units_credential_and_is_good(tmp_path: Path
     assert f"token_file: {token}\n" in example
     (tmp_path / "token").write_text("secret")
     path = tmp_path / "exporter.yaml"
-    path.write_text(example.replace(token, "token"))
+    (folder,) = settings("StateDirectory")
+    state = f"/var/lib/{folder}/"
+    assert f"  path: {state}state.db\n" in example
+    path.write_text(example.replace(token, "token").replace(state, ""))
     done = await finished("check", f"--config.file={path}")
     assert done == (0, f"{path}: good, 1 accounts, 0 properties configured, 1 accounts discovering\n", "")
 

@@ -71,25 +71,27 @@ def configuration(base_url: str, account_sid: str, api: str = "") -> str:
 
 
 @asynccontextmanager
-async def drill(
+async def drill(  # noqa: PLR0913 - all by name
     folder: Path,
     *,
     host: str = HOST,
     tls: ssl.SSLContext | None = None,
     shell: str = "",
     environment: Mapping[str, str] | None = None,
+    state: str = "",
     **options: Any,  # noqa: ANN401 - as the simulator has them
 ) -> AsyncIterator[Drill]:
     """Bring all up; the log must not hold the token, and the process must end well, at the end.
 
-    `shell` begins the daemon with its standard error somewhere else.
+    `shell` begins the daemon with its standard error somewhere else; `state` is where its state file is to be.
     """
     world = {"properties": PROPERTIES, "trunks": TRUNKS, "exact": True, "shape": "object", "token": TOKEN, **options}
     async with Simulator(SimulatorOptions(**world)) as simulator:
         generations = Generations(simulator.carrier)
         async with proxying(simulator.port, generations.seen, tls) as proxy:
             base_url = f"http{'s' * bool(tls)}://{host}:{proxy.port}"
-            path = write(folder, simulator, configuration(base_url, simulator.options.account_sid))
+            text = configuration(base_url, simulator.options.account_sid)
+            path = write(folder, simulator, text + f"state: {{path: {state}}}\n" * bool(state))
             address = f"{HOST}:{free_port() if shell else 0}"
             words = (f"--config.file={path}", f"--web.listen-address={address}", "--log.level=debug")
             async with command(*words, **({"shell": shell} if shell else {}), **(environment or {})) as exporter:

@@ -91,6 +91,46 @@ async def log_pipe_full(folder: Path) -> Recovery:
         os.close(pipe)
 
 
+def state_up(it: Drill) -> float | None:
+    return it.watch.samples.get("siptrunk_exporter_state_up", {}).get(labels())
+
+
+async def state_disk_full(folder: Path) -> Recovery:
+    """No file can grow: what is served does not suffer, and all is written when there is room again."""
+    async with drill(folder, state="state.db") as it:
+        await it.well()
+        await it.watch.until(lambda: state_up(it) == 1, "written")
+        limits, pid = resource.RLIMIT_FSIZE, it.exporter.process.pid
+        before = resource.prlimit(pid, limits)
+        resource.prlimit(pid, limits, (2**12, before[1]))
+        await it.watch.until(lambda: state_up(it) == 0, "full")
+        assert it.watch.up()
+        resource.prlimit(pid, limits, before)
+        await it.watch.until(lambda: state_up(it) == 1, "written again")
+        assert it.watch.up()
+        return await it.recovered()
+
+
+async def state_read_only(folder: Path) -> Recovery:
+    """The state file cannot be made, for nothing can be made there, not even by root."""
+    async with drill(folder, state="/sys/state.db") as it:
+        await it.well()
+        assert state_up(it) == 0
+        return await it.recovered()
+
+
+async def state_removed(folder: Path) -> Recovery:
+    """Somebody removes the state file under the daemon."""
+    async with drill(folder, state="state.db") as it:
+        await it.well()
+        path = folder / "state.db"
+        await it.watch.until(lambda: state_up(it) == 1 and path.exists(), "written")
+        path.unlink()
+        await it.watch.until(lambda: state_up(it) == 1 and path.exists(), "begun anew")
+        assert it.watch.up()
+        return await it.recovered()
+
+
 def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
@@ -294,6 +334,9 @@ FAULTS: dict[str, Fault] = {
     "log closed": log_closed,
     "log read-only": log_read_only,
     "log pipe that nobody reads": log_pipe_full,
+    "disk full under the state": state_disk_full,
+    "state read-only": state_read_only,
+    "state removed": state_removed,
     "file descriptors used up": files_used_up,
     "few file descriptors and many connections": few_files,
     "memory used up": memory_used_up,

@@ -52,6 +52,7 @@ class Served:
         self.telemetry.api_retries.labels("timeout").inc()
         self.telemetry.discovery_up.labels("A1").set(1)
         self.telemetry.discovery_last_success.labels("A1").set(NOW)
+        self.telemetry.state_kept(good=True)
         self.snapshot = Snapshot(Renderer(metrics or Metrics()))
         everything = {"created": 1, "modified": 1, "end_date": 1, "channel_limit": 1, "provisioning_state": 2}
         self.snapshot.publish(view(*(trunk(f"T{number}", **everything) for number in range(trunks)), health=FAILING))

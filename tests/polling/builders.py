@@ -113,7 +113,8 @@ class Polled:
     def __init__(self, config: Config, clock: Callable[[], float] = fake_clock.unix_time) -> None:
         self.registry = CollectorRegistry()
         self.snapshot = WatchedSnapshot()
-        self.poller = Poller(config, self.snapshot, Telemetry(self.registry), clock)
+        self.telemetry = Telemetry(self.registry)
+        self.poller = Poller(config, self.snapshot, self.telemetry, clock)
 
     async def __aenter__(self) -> Self:
         self.poller.start()

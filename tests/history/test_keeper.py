@@ -1,0 +1,603 @@
+"""What outlives a restart, what is served of it, and what becomes of a file that cannot be used."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from msgspec.structs import replace as replace_struct
+
+from exporter.config import State
+from exporter.history.changes import Kind
+from exporter.history.journal import Wanted
+from exporter.history.keeper import SEEN_EVERY, START_SECONDS, STOP_SECONDS, TRIED_EVERY, WRITTEN_EVERY, Keeper
+from exporter.history.state import StateFile
+from tests import fake_clock
+from tests.fake_clock import EPOCH
+from tests.history.state_builders import batch, opened
+from tests.polling.builders import EVERY, Polled, account, config, configured, on_fake_clock
+from tests.polling.test_history import SINCE, counted, journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from exporter.config import Config, Unusable
+    from tests.polling.fake_api import FakeApi
+
+SEEN = "siptrunk_property_last_success_timestamp_seconds"
+
+
+class Kept(Polled):
+    """A poller at work with a state file, as long as the context lasts; a run that was `killed` writes nothing more."""
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        clock: Callable[[], float] = fake_clock.unix_time,
+        unusable: Unusable = "ignore",
+    ) -> None:
+        super().__init__(config, clock)
+        self.state = State(path, unusable=unusable)
+        self.clock = clock
+        self.killed = False
+
+    async def __aenter__(self) -> Self:
+        self.keeper = Keeper(self.state, self.poller, self.telemetry, self.clock)
+        await self.keeper.start(recall=True)
+        # What was recalled is shown by and by.
+        await asyncio.sleep(0.01)
+        return await super().__aenter__()
+
+    async def __aexit__(self, *what: object) -> None:
+        await super().__aexit__(*what)
+        if self.killed:
+            self.file.close()
+            self.keeper.file = None
+        await self.keeper.stop()
+
+    @property
+    def file(self) -> StateFile:
+        assert self.keeper.file
+        return self.keeper.file
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        assert self.file.connection
+        return self.file.connection
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged of the state file, whatever level others have set."""
+    return [each for each in caplog.messages if "state file" in each]
+
+
+async def written() -> None:
+    await asyncio.sleep(WRITTEN_EVERY + 0.1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+@on_fake_clock
+async def test_with_the_api_down_the_last_good_data_is_served_at_once_marked_stale_and_not_for_longer(
+    path: Path, api: FakeApi
+) -> None:
+    async with Kept(path, config(stale_after=300)) as polled:
+        await polled.polls(1)
+        seen = polled.value(SEEN)
+    api.faults["S1"] = 500
+    api.latency["S1"] = 50
+    async with Kept(path, config(stale_after=300)) as polled:
+        assert polled.trunks() == ["T1", "T2"]
+        assert polled.value("siptrunk_property_stale") == 1
+        assert polled.value("siptrunk_property_up") is None
+        assert polled.value(SEEN) == seen
+        assert not polled.poller.ready
+        await polled.polls(1)
+        assert polled.trunks() == ["T1", "T2"]
+        assert polled.value("siptrunk_property_up") == 0
+        assert polled.value("siptrunk_property_stale") == 1
+        assert seen is not None
+        await asyncio.sleep(seen + 300 - fake_clock.unix_time() - 0.1)
+        assert polled.trunks() == ["T1", "T2"]
+        await asyncio.sleep(0.2)
+        assert polled.trunks() == []
+        assert polled.value(SEEN) == seen
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_the_first_good_poll_ends_the_staleness_and_what_did_not_change_is_no_change(path: Path) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        assert polled.value("siptrunk_property_stale") == 0
+        assert polled.value("siptrunk_property_up") == 1
+        assert polled.trunks() == ["T1", "T2"]
+        assert counted(polled) == {}
+
+
+@on_fake_clock
+async def test_data_older_than_they_may_be_served_are_not_but_are_compared_with(path: Path, api: FakeApi) -> None:
+    async with Kept(path, config(stale_after=100)) as polled:
+        await polled.polls(1)
+    await asyncio.sleep(101)
+    api.give("S1", "T1", ChannelLimit=10, ProvisioningState=2)
+    async with Kept(path, config(stale_after=100)) as polled:
+        assert polled.trunks() == []
+        await polled.polls(1)
+        assert journal(polled) == [("T2", "removed")]
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_data_from_the_future_are_not_served_for_nobody_knows_their_age(path: Path) -> None:
+    async with Kept(path, config(), lambda: fake_clock.unix_time() + 1000) as polled:
+        await polled.polls(1)
+    async with Kept(path, config()) as polled:
+        assert polled.trunks() == []
+        assert polled.value(SEEN) is None
+        await polled.polls(1)
+        assert counted(polled) == {}
+
+
+@on_fake_clock
+async def test_just_what_changed_while_nobody_looked_is_counted_and_the_counts_go_on(path: Path, api: FakeApi) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        api.give("S1", "T1", "T2", "T3", ChannelLimit=10, ProvisioningState=2)
+        await polled.polls(2)
+        assert counted(polled) == {"added": 1}
+    api.trunks["S1"][0]["ChannelLimit"] = 7
+    async with Kept(path, config()) as polled:
+        assert counted(polled) == {"added": 1}
+        assert journal(polled) == [("T3", "added")]
+        await polled.polls(1)
+        assert counted(polled) == {"added": 1, "channel_limit": 1}
+        assert journal(polled) == [("T1", "channel_limit"), ("T3", "added")]
+        (change,) = polled.poller.journal.newest_first(_wanted_limit(), 0, 9)
+        assert (change.old, change.new) == (10, 7)
+    async with Kept(path, config()) as polled:
+        assert journal(polled) == [("T1", "channel_limit"), ("T3", "added")]
+        assert counted(polled) == {"added": 1, "channel_limit": 1}
+
+
+def _wanted_limit() -> Wanted:
+    return Wanted(kinds=frozenset([Kind.CHANNEL_LIMIT]))
+
+
+@on_fake_clock
+async def test_after_a_kill_nothing_written_is_lost_and_what_was_not_is_found_again(path: Path, api: FakeApi) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        await written()
+        api.give("S1", "T1", ChannelLimit=10, ProvisioningState=2)
+        await polled.polls(2)
+        assert counted(polled) == {"removed": 1}
+        polled.killed = True
+    async with Kept(path, config()) as polled:
+        assert counted(polled) == {}
+        await polled.polls(1)
+        assert counted(polled) == {"removed": 1}
+        await written()
+        polled.killed = True
+    async with Kept(path, config()) as polled:
+        assert counted(polled) == {"removed": 1}
+        await polled.polls(1)
+        assert journal(polled) == [("T2", "removed")]
+
+
+@on_fake_clock
+async def test_a_provisioning_state_lasts_over_a_restart(path: Path, api: FakeApi) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        api.give("S1", "T1", "T2", ChannelLimit=10, ProvisioningState=3)
+        await polled.polls(2)
+        since = polled.value(SINCE, trunk_sid="T1")
+        assert since == pytest.approx(EPOCH + asyncio.get_running_loop().time(), abs=1)
+    await asyncio.sleep(60)
+    async with Kept(path, config()) as polled:
+        assert polled.value(SINCE, trunk_sid="T1") == since
+        api.trunks["S1"][0]["Name"] = "renamed"
+        await polled.polls(1)
+        assert polled.value(SINCE, trunk_sid="T1") == since
+
+
+@on_fake_clock
+async def test_an_end_date_that_came_while_nobody_looked_is_one_deactivation(path: Path, api: FakeApi) -> None:
+    api.give("S1", "T1", EndDate=int(EPOCH) + 90)
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+    await asyncio.sleep(100)
+    async with Kept(path, config()) as polled:
+        assert counted(polled) == {"deactivated": 1}
+        await polled.polls(1)
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        assert counted(polled) == {"deactivated": 1}
+
+
+@on_fake_clock
+async def test_discovered_properties_are_served_with_the_api_down(path: Path, api: FakeApi) -> None:
+    api.projects["A1"] = {"S1": "One", "S2": "Two"}
+    async with Kept(path, config(account(discover=EVERY))) as polled:
+        await polled.polls(1, "S1")
+        await polled.polls(1, "S2")
+        found = polled.own("discovery_last_success_timestamp_seconds", account_sid="A1")
+    api.faults = dict.fromkeys(("A1", "S1", "S2"), 500)
+    async with Kept(path, config(account(discover=EVERY))) as polled:
+        assert polled.served == {"S1", "S2"}
+        assert polled.trunks("S1") == ["T1", "T2"]
+        assert polled.own("discovery_last_success_timestamp_seconds", account_sid="A1") == found
+        await polled.polls(1)
+        assert polled.served == {"S1", "S2"}
+        assert 'siptrunk_property_info{account_sid="A1",name="Two",property_sid="S2"} 1.0' in polled.text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        config(account(configured("S1", active=True))),
+        config(account("S1", sid="A2")),
+        config(api=replace(config().api, base_url="https://other.test")),
+    ],
+    ids=["filters", "account", "base_url"],
+)
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_what_was_another_list_is_not_recalled(other: Config, path: Path) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+    async with Kept(path, other) as polled:
+        assert polled.trunks() == []
+        await polled.polls(1)
+        assert counted(polled) == {}
+        await written()
+    # And it is not kept either.
+    async with Kept(path, config()) as polled:
+        assert polled.trunks() == []
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_a_property_taken_out_of_the_configuration_leaves_the_file(path: Path) -> None:
+    async with Kept(path, config(account("S1", "S2"))) as polled:
+        await polled.polls(1, "S1")
+        await polled.polls(1, "S2")
+        await written()
+        await polled.reload(config(account("S1")))
+        await written()
+        polled.killed = True
+    with sqlite3.connect(path) as database:
+        assert [key.split("/")[-2] for (key,) in database.execute("SELECT list FROM lists")] == ["S1"]
+        assert database.execute("SELECT count(*) FROM seen").fetchall() == [(1,)]
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_polls_that_bring_nothing_new_are_written_now_and_then_as_a_time_alone(path: Path) -> None:
+    async with Kept(path, config(interval=1)) as polled:
+        await polled.polls(1)
+        await written()
+        before = polled.connection.total_changes
+        await asyncio.sleep(10 * SEEN_EVERY)
+        assert 9 <= polled.connection.total_changes - before <= 11
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def remove(path: Path) -> None:
+    path.rmdir() if path.is_dir() else path.unlink()
+
+
+def make_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+TEXT = b"api: {}\n" * 40
+
+
+def foreign(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE anothers (text)")
+    database.close()
+
+
+def newer(path: Path) -> None:
+    file = StateFile(path)
+    file.open()
+    file.close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+
+
+SPOILS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "text": (lambda path: path.write_bytes(TEXT), "is no state file: name another"),
+    "short": (lambda path: path.write_bytes(b"x"), "is no state file: name another"),
+    "foreign": (foreign, "is another application's database: name another file"),
+    "newer": (newer, "was written by a newer exporter (schema 99, not 1): run that one"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_an_unusable_file_is_set_aside_untouched_and_a_new_one_begun(
+    spoil: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make, why = SPOILS[spoil]
+    make(path)
+    before = content(path)
+    async with Kept(path, config(), unusable="set_aside") as polled:
+        await polled.polls(1)
+        assert polled.own("state_up") == 1
+    (aside,) = path.parent.glob("state.db.unusable-2027*Z")
+    assert content(aside) == before
+    assert said(caplog) == [f"the state file {path} {why}; it is set aside as {aside}, and a new one begun"]
+    async with Kept(path, config()) as polled:
+        assert polled.trunks() == ["T1", "T2"]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_an_unusable_file_is_ignored_untouched_where_that_is_wanted_until_a_reload(
+    spoil: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make, why = SPOILS[spoil]
+    make(path)
+    before = content(path)
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        assert polled.trunks() == ["T1", "T2"]
+        await asyncio.sleep(10 * TRIED_EVERY)
+        assert polled.own("state_up") == 0
+        assert content(path) == before
+        assert names(path.parent) == ["state.db"]
+        (line,) = said(caplog)
+        assert line.startswith(
+            f"the state file {path} {why}; restart or reload when that is mended; going on in memory"
+        )
+        remove(path)
+        polled.keeper.configure(polled.state)
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        assert polled.own("state_up") == 1
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_what_cannot_be_mended_by_setting_aside_is_tried_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    make_directory(path)
+    async with Kept(path, config(), unusable="set_aside") as polled:
+        await polled.polls(1)
+        assert polled.own("state_up") == 0
+        await asyncio.sleep(10 * TRIED_EVERY)
+        remove(path)
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        assert polled.own("state_up") == 1
+    assert said(caplog) == [
+        f"the state file {path} is a directory: name a file in it; going on in memory alone",
+        "the state file is written again",
+    ]
+    async with Kept(path, config()) as polled:
+        assert polled.trunks() == ["T1", "T2"]
+
+
+@on_fake_clock
+async def test_a_file_in_use_by_another_is_left_alone_and_taken_up_later_with_its_history(
+    path: Path, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        api.give("S1", "T1", ChannelLimit=10, ProvisioningState=2)
+        await polled.polls(2)
+    other = StateFile(path)
+    other.open()
+    async with Kept(path, config(), unusable="set_aside") as polled:
+        await polled.polls(1)
+        api.give("S1", ChannelLimit=10, ProvisioningState=2)
+        await polled.polls(2)
+        assert journal(polled) == [("T1", "removed")]
+        assert (
+            f"the state file {path} is in use by another process: give each exporter a file of its own" in caplog.text
+        )
+        other.close()
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        assert journal(polled) == [("T1", "removed"), ("T2", "removed")]
+    async with Kept(path, config()) as polled:
+        assert journal(polled) == [("T1", "removed"), ("T2", "removed")]
+    assert names(path.parent) == ["state.db"]
+
+
+@on_fake_clock
+async def test_a_file_that_was_removed_is_begun_anew_with_all_that_is_known(
+    path: Path, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        api.give("S1", "T1", ChannelLimit=10, ProvisioningState=2)
+        await polled.polls(2)
+        await written()
+        remove(path)
+        await asyncio.sleep(2 * SEEN_EVERY + TRIED_EVERY + 60)
+        assert polled.own("state_write_failures_total") == 1
+        assert polled.own("state_up") == 1
+        polled.killed = True
+    assert said(caplog) == [f"the state file {path} was removed or replaced: it is begun anew"]
+    async with Kept(path, config()) as polled:
+        assert polled.trunks() == ["T1"]
+        assert journal(polled) == [("T2", "removed")]
+
+
+@on_fake_clock
+async def test_what_a_write_that_failed_should_have_written_is_written_by_the_next(
+    path: Path, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        polled.connection.execute("PRAGMA max_page_count = 1")
+        pages = polled.connection.execute("PRAGMA max_page_count").fetchone()[0]
+        api.give("S1", *(f"N{number:05}" for number in range(3000)))
+        await polled.polls(2)
+        await asyncio.sleep(5 * TRIED_EVERY)
+        assert polled.own("state_up") == 0
+        failures = polled.own("state_write_failures_total")
+        assert failures is not None
+        assert failures >= 2
+        assert len(polled.trunks()) == 3000
+        full = f"the state file {path} cannot be written, the disk is full: make room; going on in memory alone"
+        assert said(caplog) == [full]
+        polled.connection.execute(f"PRAGMA max_page_count = {1000 * pages}")
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY)
+        assert polled.own("state_up") == 1
+        assert said(caplog)[-1] == "the state file is written again"
+        polled.killed = True
+    async with Kept(path, config()) as polled:
+        assert len(polled.trunks()) == 3000
+        assert counted(polled) == {"added": 3000, "removed": 2}
+        assert len([*polled.poller.journal]) == 3002
+
+
+@on_fake_clock
+async def test_a_file_found_damaged_while_it_is_written_is_set_aside_and_begun_anew(
+    path: Path, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Kept(path, config(), unusable="set_aside") as polled:
+        await polled.polls(1)
+        await written()
+        polled.connection.execute("DROP TABLE seen")
+        api.give("S1", "T1")
+        await polled.polls(2)
+        await written()
+        await written()
+        assert polled.own("state_up") == 1
+        assert "is damaged (no such table: seen); it is set aside as" in caplog.text
+        polled.killed = True
+    async with Kept(path, config()) as polled:
+        assert polled.trunks() == ["T1"]
+        assert counted(polled)["removed"] == 1
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_no_more_than_a_few_files_are_ever_set_aside(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(8):
+        SPOILS["text"][0](path)
+        async with Kept(path, config(), unusable="set_aside") as polled:
+            await polled.polls(1)
+            assert polled.trunks() == ["T1", "T2"]
+        await asyncio.sleep(1)
+    assert len(list(path.parent.glob("state.db.unusable-*"))) == 5
+    assert content(path) == TEXT
+    assert "5 files are set aside already: look at them and remove them" in caplog.text
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_a_read_only_directory_costs_the_memory_and_nothing_else(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    as_root = os.geteuid() == 0
+    place = path.parent / "place"
+    place.mkdir()
+    if as_root:
+        for each in (path.parent.parent.parent, path.parent.parent, path.parent):
+            each.chmod(0o755)
+    place.chmod(0o555)
+    if as_root:
+        os.seteuid(65534)
+    try:
+        async with Kept(place / "state.db", config(), unusable="set_aside") as polled:
+            await polled.polls(1)
+            assert polled.trunks() == ["T1", "T2"]
+            assert polled.own("state_up") == 0
+    finally:
+        if as_root:
+            os.seteuid(0)
+        place.chmod(0o755)
+    (line,) = said(caplog)
+    assert "cannot be opened: let the exporter's user read and write it" in line
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_a_disk_that_hangs_holds_up_neither_start_nor_polls_nor_stop_for_long(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(Keeper, "_in_thread", never)
+    began = fake_clock.unix_time()
+    async with Kept(path, config()) as polled:
+        assert fake_clock.unix_time() - began < START_SECONDS + 1
+        await polled.polls(3)
+        assert polled.trunks() == ["T1", "T2"]
+        assert polled.own("state_up") == 0
+        ended = fake_clock.unix_time()
+    assert fake_clock.unix_time() - ended < STOP_SECONDS + 1
+
+
+@pytest.mark.parametrize("broken", ["records", "since"])
+@on_fake_clock
+async def test_what_cannot_be_read_of_what_was_remembered_costs_that_alone(
+    broken: str, path: Path, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.projects["A1"] = {"S1": "One"}
+    configuration = config(account(discover=EVERY))
+    async with Kept(path, configuration) as polled:
+        await polled.polls(1)
+    with opened(path) as (file, contents):
+        for key, (seen, known) in contents.lists.items():
+            kept = tuple(page._replace(packed=b"junk") for page in known.listing.kept)
+            listing = replace_struct(known.listing, kept=kept) if broken == "records" else known.listing
+            spoilt = replace_struct(known, listing=listing, since=(1,))
+            file.write(batch(lists=[(key, spoilt)], seen=[(key, seen)]))
+    async with Kept(path, configuration) as polled:
+        await polled.polls(1)
+        api.give("S1", "T1", "T3")
+        await polled.polls(3)
+        assert polled.trunks() == ["T1", "T3"]
+        assert polled.value("siptrunk_property_up") == 1
+        assert polled.poller.trouble is None
+    assert "what was remembered" in caplog.text or broken == "since"
+
+
+@on_fake_clock
+async def test_of_a_list_that_memory_has_no_room_for_no_older_one_is_remembered(
+    path: Path, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        await written()
+        monkeypatch.setattr("exporter.api.listing.MOST_KEPT_OF_ONE", 0)
+        api.give("S1", "T1", ChannelLimit=10, ProvisioningState=2)
+        await polled.polls(2)
+        await written()
+        polled.killed = True
+    async with Kept(path, config()) as polled:
+        assert polled.trunks() == []
+        await polled.polls(1)
+        assert polled.trunks() == ["T1"]
+        assert journal(polled) == [("T2", "removed")]
