@@ -202,7 +202,7 @@ def wrong() -> list[Builder[model.Panel]]:
 
 def agreed() -> list[Builder[model.Panel]]:
     """Tell which of its trunks are not as the configuration expects them, and what changed within a day."""
-    differs = f"trunk:siptrunk_drift:max{THIS}"
+    differs = f"max by (trunk_sid, field) (siptrunk_drift{THIS} == 1)"
     return [
         number(
             Text(
