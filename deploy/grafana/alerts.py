@@ -26,6 +26,7 @@ def firing_alerts(text: Text, alerts: str, *columns: Column, width: int, height:
         Column(title="Since", expr=ranked, unit=AGO, width=140),
         Column(title="Trunk", label="trunk", blank=NONE),
         Column(title="Trunk's state", label="state", words=STATE, width=130, blank=NONE),
+        Column(title="Not as agreed", label="field", width=150, blank=NONE),
         *columns,
         width=width,
         height=height,

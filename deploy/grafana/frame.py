@@ -1,4 +1,4 @@
-"""What every dashboard has: links to the others, its data source, annotations of changes, rows, the time picker."""
+"""What every dashboard has: links to the others, its data source, marks of changes, rows, the time picker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
 from deploy.grafana.parts import SOURCE
-from deploy.grafana.queries import CHANGES, begun
+from deploy.grafana.queries import CHANGED_AT, CHANGES, begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,17 +22,19 @@ TITLES = {
 }
 
 
-class ChangeAnnotation(model.AnnotationQuery):
-    """Marks when alerts of changes began; the SDK does not know how Prometheus's annotations are written."""
+class Marks(model.AnnotationQuery):
+    """Marks the times that are the values of `expr`; the SDK does not know how Prometheus's annotations are written."""
+
+    def __init__(  # noqa: PLR0913 - a mark has that many sides
+        self, name: str, expr: str, *, title: str, text: str, tags: str, colour: str
+    ) -> None:
+        """Take the texts, which may hold labels, and the labels that are shown as tags, parted by commas."""
+        super().__init__(name, SOURCE, icon_color=colour, expr=expr)
+        self.texts = {"titleFormat": title, "textFormat": text, "tagKeys": tags, "useValueForTime": True}
 
     def to_json(self) -> dict[str, object]:
         """Add the texts, and that the value is the time."""
-        return super().to_json() | {
-            "titleFormat": "{{alertname}}",
-            "textFormat": "{{property}} {{trunk}} {{trunk_sid}}",
-            "tagKeys": "severity",
-            "useValueForTime": True,
-        }
+        return super().to_json() | self.texts
 
 
 def frame(  # noqa: PLR0913 - a dashboard has that many sides
@@ -46,7 +48,7 @@ def frame(  # noqa: PLR0913 - a dashboard has that many sides
 ) -> model.Dashboard:
     """Make a dashboard of rows of panels, each 24 wide; it shows the time from `start` (as `now-24h`) until now.
 
-    `changes` narrows the alerts of changes that are marked in its graphs.
+    `changes`, matchers, narrows the changes, and the alerts of changes, that are marked in its graphs.
     """
     made = build.Dashboard(TITLES[uid]).uid(uid).description(about).tags(["siptrunk"])
     made.time(start, "now").refresh("1m").timezone("browser").tooltip(model.DashboardCursorSync.CROSSHAIR).readonly()
@@ -68,9 +70,22 @@ def frame(  # noqa: PLR0913 - a dashboard has that many sides
             made.with_panel(each)
     dashboard = made.build()
     dashboard.annotations.list_val = [
-        ChangeAnnotation(
-            name="Changes", datasource=SOURCE, icon_color="blue", expr=begun(CHANGES + changes, "$__range")
-        )
+        Marks(
+            "Alerts of changes",
+            begun(", ".join(filter(None, (CHANGES, changes))), "$__range"),
+            title="{{alertname}}",
+            text="{{property}} {{trunk}} {{trunk_sid}}",
+            tags="severity",
+            colour="orange",
+        ),
+        Marks(
+            "Changes",
+            f"1000 * max by (kind) ({CHANGED_AT}{{{changes}}})",
+            title="{{kind}}",
+            text="A change of this kind was seen.",
+            tags="kind",
+            colour="blue",
+        ),
     ]
     for at, panel in enumerate(dashboard.panels or (), start=1):
         panel.id_val = at

@@ -31,15 +31,20 @@ from deploy.grafana.queries import (
     ACTIVE_TRUNKS,
     AGE,
     ALERTS,
+    CHANGED,
+    CHANGED_AT,
     CHANGES,
     CHANNELS,
+    DRIFT,
     EXPORTERS,
     INFO,
     MODIFIED,
+    STATE_SINCE,
     TRUNKS,
     UP,
     begun,
     by_name,
+    changes,
     named,
     or_none,
 )
@@ -281,12 +286,118 @@ def trunks() -> list[Builder[model.Panel]]:
             width=8,
             height=8,
         ),
+        grid(
+            Text(
+                title="Longest on their way",
+                tells="The 200 trunks that are provisioning or deprovisioning for longest. A click opens the property",
+                worry="when one is on its way for more than an hour, or many are: ask the carrier",
+                empty=f"every trunk has arrived, or {NO_EXPORTER}",
+                no_value=NONE_OR_NOT_KNOWN,
+            ),
+            Column(
+                title="Since",
+                expr=f"1000 * {named(f'bottomk(200, {STATE_SINCE})', STATE_SINCE)}",
+                unit=AGO,
+                width=140,
+            ),
+            Column(title="State", label="state", words=STATE, width=130),
+            Column(title="Property", label="property", blank=NONE, linked=True),
+            Column(title="Trunk", label="trunk", blank=NONE),
+            Column(title="Property Sid", label="property_sid", blank=NONE),
+            Column(title="Trunk Sid", label="trunk_sid", blank=NONE),
+            width=24,
+            height=8,
+            sort=(("Since", False),),
+        ),
+    ]
+
+
+def agreed() -> list[Builder[model.Panel]]:
+    """Tell where trunks are not as the configuration expects them."""
+    return [
+        number(
+            Text(
+                title="Not as agreed",
+                tells=(
+                    "Expectations that do not hold: the trunks of each property that differ, are missing or should not"
+                    " be, by what differs. Of properties whose data are gone nothing is known"
+                ),
+                worry="at 1 or more: the table beside has them",
+                empty=f"the configuration expects nothing (expected:), or {NO_EXPORTER}",
+                no_value="nothing expected, or not known",
+            ),
+            (f"sum({DRIFT})", "Not as agreed"),
+            width=6,
+            height=8,
+            colours=POOR,
+        ),
+        grid(
+            Text(
+                title="Properties not as agreed",
+                tells="What differs from what is expected, and of how many trunks. A click opens the property",
+                worry="about what stands here: put it back, or agree to it in the configuration",
+                empty=f"all is as agreed, nothing is expected, or {NO_EXPORTER}",
+                no_value=NONE_OR_NOT_KNOWN,
+            ),
+            Column(title="Trunks", expr=f"topk(200, {by_name(f'({DRIFT} > 0)')})", unit=COUNT, width=90),
+            Column(title="Not as agreed", label="field", width=180),
+            Column(title="Property", label="name", blank=NONE, linked=True),
+            Column(title="Account", label="account_sid", blank=NONE),
+            Column(title="Property Sid", label="property_sid", blank=NONE),
+            width=18,
+            height=8,
+            sort=(("Trunks", True),),
+        ),
     ]
 
 
 def changed() -> list[Builder[model.Panel]]:
     """Tell what changed within the last day."""
+    latest = f"topk(200, {CHANGED_AT})"
+
+    def keyed(series: str) -> str:
+        return f'label_join({series}, "row", "/", "property_sid", "kind")'
+
     return [
+        grid(
+            Text(
+                title="Latest changes",
+                tells=(
+                    "The 200 latest changes by property and kind, newest first, and how many of the kind there were"
+                    " within the day. Old and new values are in the exporter's log and at its /api/v1/changes"
+                ),
+                worry="about changes that nobody ordered. A click opens the property",
+                empty=f"nothing changed, or {NO_EXPORTER}",
+                no_value=NONE_OR_NOT_KNOWN,
+            ),
+            Column(title="Seen", expr=keyed(f"1000 * {by_name(latest)}"), unit=AGO, width=140),
+            Column(title="Kind", label="kind", width=180),
+            Column(
+                title="In a day",
+                expr=f"sum by (row) ({keyed(f'sum_over_time({CHANGED}[1d]) and on (property_sid, kind) {latest}')})",
+                unit=COUNT,
+                width=100,
+            ),
+            Column(title="Property", label="name", blank=NONE, linked=True),
+            Column(title="Property Sid", label="property_sid", blank=NONE),
+            join="row",
+            width=14,
+            height=10,
+            sort=(("Seen", True),),
+        ),
+        graph(
+            Text(
+                title="Changes within an hour",
+                tells="How many changes of each kind were seen within the hour before",
+                worry="about many at once, and about removed or deactivated trunks that nobody ordered",
+                empty=f"nothing changed in this time, or {NO_EXPORTER}",
+                no_value=NONE_OR_NOT_KNOWN,
+            ),
+            (changes("kind", "1h"), "{{kind}}"),
+            width=10,
+            height=10,
+            stacked=True,
+        ),
         grid(
             Text(
                 title="Trunks modified within the last day",
@@ -369,6 +480,7 @@ def overview() -> model.Dashboard:
         rows={
             "Is all well?": well(),
             "What is wrong now": wrong(),
+            "Is it as agreed?": agreed(),
             "Capacity": capacity(),
             "Trunks": trunks(),
             "What changed": changed(),

@@ -33,7 +33,19 @@ from deploy.grafana.parts import (
     steps,
     timeline,
 )
-from deploy.grafana.queries import ACTIVE_TRUNKS, AGE, ALERTS, CHANNELS, INFO, INTERVAL, TRUNKS, UP
+from deploy.grafana.queries import (
+    ACTIVE_TRUNKS,
+    AGE,
+    ALERTS,
+    CHANGED_AT,
+    CHANNELS,
+    DRIFT,
+    INFO,
+    INTERVAL,
+    TRUNKS,
+    UP,
+    changes,
+)
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.cog.builder import Builder
@@ -42,6 +54,7 @@ THIS = '{property_sid="$property"}'
 NO_DATA = f"the property's data are gone because its polls fail, or {NO_EXPORTER}"
 FRESH = {"0": ("Fresh", GOOD), "1": ("Stale", WARN)}
 ACTIVE = {"1": ("active", GOOD), "0": ("deactivated", PLAIN)}
+DIFFERS = {"1": ("differs", WARN)}
 # What a state timeline draws are numbers: the states in the order of a trunk's life.
 CODES = ("provisioning", "active", "deprovisioning", "inactive", "unknown")
 
@@ -59,9 +72,9 @@ def one_name(labels: str) -> str:
     return f"topk by (trunk_sid) (1, max by (trunk_sid, {labels}) (siptrunk_info{THIS} @ end()))"
 
 
-def with_names(series: str) -> str:
-    """Give trunks' series the label `name`; those that have none stay without."""
-    names = f"{one_name('name')} or on (trunk_sid) group by (trunk_sid) (siptrunk_active{THIS})"
+def with_names(series: str, sids: str = f"siptrunk_active{THIS}") -> str:
+    """Give trunks' series the label `name`; those that have none stay without. `sids` has at least their Sids."""
+    names = f"{one_name('name')} or on (trunk_sid) group by (trunk_sid) ({sids})"
     return f"{series}\n* on (trunk_sid) group_left (name) ({names})"
 
 
@@ -187,6 +200,75 @@ def wrong() -> list[Builder[model.Panel]]:
     ]
 
 
+def agreed() -> list[Builder[model.Panel]]:
+    """Tell which of its trunks are not as the configuration expects them, and what changed within a day."""
+    differs = f"max by (trunk_sid, field) (siptrunk_drift{THIS} == 1)"
+    return [
+        number(
+            Text(
+                title="Not as agreed",
+                tells="Expectations of the property's trunks that do not hold",
+                worry="at 1 or more: the table beside has them",
+                empty=f"the configuration expects nothing of this property (expected:), or {NO_DATA}",
+                no_value="nothing expected, or not known",
+            ),
+            (f"sum({DRIFT}{THIS})", "Not as agreed"),
+            height=8,
+            colours=steps(GOOD, (1, WARN)),
+        ),
+        grid(
+            Text(
+                title="Trunks not as agreed",
+                tells=(
+                    "What of which trunk is not as expected; missing: it is not there; unexpected: it should not be."
+                    " What it should be stands in the configuration"
+                ),
+                worry="about what stands here: put it back, or agree to it in the configuration",
+                empty=f"all is as agreed, nothing is expected, or {NO_DATA}",
+                no_value=NONE_OR_NOT_KNOWN,
+            ),
+            Column(title="Trunk", label="name", blank=NONE),
+            Column(title="What", label="field", width=180),
+            Column(title="As agreed", expr=with_names(differs, differs), words=DIFFERS, width=110),
+            Column(title="Trunk Sid", label="trunk_sid", blank=NONE),
+            width=9,
+            height=8,
+            sort=(("Trunk", False),),
+        ),
+        grid(
+            Text(
+                title="Latest changes",
+                tells=(
+                    "When a change of each kind was seen last, and how many there were, within the last day. Which, and"
+                    " old and new values, are in the exporter's log and at its /api/v1/changes"
+                ),
+                worry="about changes that nobody ordered",
+                empty=f"nothing changed, or {NO_EXPORTER}",
+                no_value=NONE_OR_NOT_KNOWN,
+            ),
+            Column(title="Kind", label="kind"),
+            Column(title="Seen", expr=f"1000 * max by (kind) ({CHANGED_AT}{THIS})", unit=AGO, width=130),
+            Column(title="In a day", expr=changes("kind", "1d", THIS), unit=COUNT, width=90),
+            join="kind",
+            width=6,
+            height=8,
+            sort=(("Seen", True),),
+        ),
+        graph(
+            Text(
+                title="Changes within an hour",
+                tells="How many changes of each kind were seen within the hour before",
+                worry="about many at once, and about removed or deactivated trunks that nobody ordered",
+                empty=f"nothing changed in this time, or {NO_EXPORTER}",
+                no_value=NONE_OR_NOT_KNOWN,
+            ),
+            (changes("kind", "1h", THIS), "{{kind}}"),
+            width=6,
+            stacked=True,
+        ),
+    ]
+
+
 def trunks() -> list[Builder[model.Panel]]:
     """Tell its trunks one by one."""
     labels = ("name", "trunk_type", "customer_reference", "external_reference", "default_caller_id")
@@ -206,6 +288,11 @@ def trunks() -> list[Builder[model.Panel]]:
             Column(title="Limit", expr=of_trunk("siptrunk_channel_limit"), unit=COUNT, width=80),
             Column(title="Active", expr=of_trunk("siptrunk_active"), words=ACTIVE, width=110),
             Column(title="State", label="state", words=STATE, width=130),
+            Column(
+                title="State since",
+                expr=f"1000 * min by (trunk_sid) (siptrunk_provisioning_state_since_timestamp_seconds{THIS})",
+                unit=AGO,
+            ),
             Column(title="Type", label="trunk_type", width=120),
             *(
                 Column(
@@ -376,10 +463,11 @@ def one_property() -> model.Dashboard:
         rows={
             "Is all well?": well(),
             "What is wrong": wrong(),
+            "Is it as agreed, and what changed?": agreed(),
             "Trunks": trunks(),
             "Capacity": capacity(),
             "Provisioning": states(),
             "Polling": polling(),
         },
-        changes=', property_sid="$property"',
+        changes='property_sid="$property"',
     )

@@ -11,6 +11,10 @@ TRUNKS = "property:siptrunk_property_trunks:max"
 ACTIVE_TRUNKS = "property:siptrunk_property_active_trunks:max"
 CHANNELS = "property:siptrunk_property_active_channel_limit"
 MODIFIED = "trunk:siptrunk_modified_timestamp_seconds:last1d"
+CHANGED = "property:siptrunk_changes:increase2m"
+CHANGED_AT = "property:siptrunk_changes_timestamp_seconds:last1d"
+STATE_SINCE = "trunk:siptrunk_provisioning_state_since_timestamp_seconds:min"
+DRIFT = "property:siptrunk_drift:sum"
 INTERVAL = "max(siptrunk_exporter_poll_interval_seconds)"
 EXPORTERS = 'up{job=~".*siptrunk.*"}'
 
@@ -26,6 +30,11 @@ def begun(alerts: str, within: str) -> str:
     """Give when the alerts chosen, also those that have ended since, became active; over time the same at each step."""
     active = f"last_over_time(ALERTS_FOR_STATE{{{alerts}}}[{within}] @ end())"
     return named(f"1000 * {active}", active)
+
+
+def changes(labels: str, within: str, of: str = "") -> str:
+    """Count the changes seen within a time, by labels; `of` are matchers."""
+    return f"sum by ({labels}) (sum_over_time({CHANGED}{of}[{within}]))"
 
 
 def named(series: str, sids: str) -> str:

@@ -98,11 +98,13 @@ CASES: dict[str, tuple[list[dict[str, Any]], set[str]]] = {
             firing("SipTrunkPropertyDown", property_sid="S1", account_sid="A1"),
             firing("SipTrunkDataStale", property_sid="S1", account_sid="A1"),
             firing("SipTrunkNoActiveTrunks", property_sid="S1"),
+            firing("SipTrunkDrift", property_sid="S1", field="channel_limit"),
+            firing("SipTrunkDrift", property_sid="S2", field="channel_limit"),
             firing("SipTrunkProvisioningStuck", property_sid="S1", trunk_sid="T1"),
             firing("SipTrunkDeactivated", property_sid="S1", trunk_sid="T1"),
             firing("SipTrunkChannelLimitLowered", property_sid="S2", trunk_sid="T2"),
         ],
-        {"SipTrunkPropertyDown S1", "SipTrunkChannelLimitLowered S2"},
+        {"SipTrunkPropertyDown S1", "SipTrunkDrift S2", "SipTrunkChannelLimitLowered S2"},
     ),
     "most of an account's properties are down: none is told by itself, and each still silences its trunks": (
         [

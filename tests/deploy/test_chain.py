@@ -15,6 +15,7 @@ import yaml
 from aiohttp import web
 
 from exporter.simulator import Simulator, SimulatorOptions
+from tests.deploy.at_rest import let_arrive
 from tests.deploy.shipped_rules import DEPLOY, RULES
 from tests.running import configuration, running, write
 from tests.servers import alertmanager, prometheus
@@ -108,6 +109,7 @@ async def until(http: httpx.AsyncClient, path: str, holds: Callable[[Any], bool]
 @asynccontextmanager
 async def chain(folder: Path, receiver: Told, simulator: Simulator) -> AsyncIterator[None]:
     """Run two exporters in parallel, Prometheus and Alertmanager, the last from when all is well."""
+    let_arrive(simulator)
     path = write(folder, simulator, configuration(simulator, poll="interval: 1s", api="max_attempts: 1"))
     found = folder / "alertmanagers.yml"
     async with (
