@@ -19,7 +19,7 @@ from exporter import __version__, log, oneshot, shard
 from exporter.config import load
 from exporter.daemon import Address, Daemon, Serving
 from exporter.errors import ConfigError
-from exporter.web.app import RESERVED
+from exporter.web.app import PROPERTIES, RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ def _address(text: str) -> Address:
 def _path(text: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
         raise argparse.ArgumentTypeError(f"expected a path like /metrics, not {text!r}")
-    if text in RESERVED:
+    if text in RESERVED or text.startswith(PROPERTIES):
         raise argparse.ArgumentTypeError(f"{text} is another endpoint: choose a path like /metrics")
     return text
 

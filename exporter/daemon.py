@@ -101,6 +101,7 @@ class Daemon:
             scraper=self.scraper,
             snapshot=self.snapshot,
             poller=self.poller,
+            telemetry=self.telemetry,
             clock=self._clock,
             config=lambda: render(self.config),
             trouble=self._trouble,

@@ -25,12 +25,23 @@ accounts:
   - account_sid: {account_sid}
     token: {token}
     discover: {{}}
+    properties:
+      - sid: {agreed}
+        expected:
+          trunks:
+            - {{sid: {short}, channel_limit: 1000}}
+            - {{sid: {well}, active: true}}
+            - {{sid: STHASNEVERBEENORDERED00000000000}}
 """
+
+DOWN_AFTER = 20.0
+"""Seconds after which one property cannot be polled any more."""
 
 _GREETING = """\
 A simulated carrier with {properties} properties is being polled every 5 seconds; every 5 seconds something changes.
+One of them has two trunks that are not as agreed, and after {down_after:.0f} seconds another one is down.
 
-Look at     {url}/           the properties' health
+Look at     {url}/           how it goes, and what is not well
             {url}{path}    the metrics
             {url}/config     the configuration in force
 Try         curl -s {url}{path} | grep siptrunk_property_active
@@ -45,7 +56,8 @@ async def run(serving: Serving) -> None:
     """Serve the demo until SIGTERM or SIGINT; raises `OSError` where an address cannot be listened on."""
     stop = asyncio.Event()
     async with Simulator(OPTIONS) as simulator:
-        daemon = Daemon(partial(_load, simulator.base_url))
+        daemon = Daemon(partial(_load, simulator))
+        asyncio.get_running_loop().call_later(DOWN_AFTER, simulator.fail, simulator.carrier.property_sids[1], "503")
         daemon.on_signals(stop)
         await daemon.run(
             serving,
@@ -54,8 +66,17 @@ async def run(serving: Serving) -> None:
         )
 
 
-def _load(base_url: str) -> Loaded:
-    text = _CONFIG.format(base_url=base_url, account_sid=OPTIONS.account_sid, token=OPTIONS.token)
+def _load(simulator: Simulator) -> Loaded:
+    agreed = simulator.carrier.property_sids[0]
+    short, well = [trunk.sip_trunk_sid for trunk in simulator.carrier.trunks(agreed)][:2]
+    text = _CONFIG.format(
+        base_url=simulator.base_url,
+        account_sid=OPTIONS.account_sid,
+        token=OPTIONS.token,
+        agreed=agreed,
+        short=short,
+        well=well,
+    )
     # The one warning is of the token in the text, which is no secret.
     return Loaded(parse(text, "demo", Path()).config, [])
 
@@ -67,6 +88,7 @@ def greeting(address: Address, telemetry_path: str, simulator: Simulator) -> str
         address = Address("127.0.0.1", address.port)
     return _GREETING.format(
         properties=OPTIONS.properties,
+        down_after=DOWN_AFTER,
         url=f"http://{address}",
         path=telemetry_path,
         api=simulator.base_url,

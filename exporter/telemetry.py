@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 from exporter import __version__
 from exporter.errors import Anomaly, Reason
+from exporter.history.hour import Hour
 from exporter.metrics.families import Described
 from exporter.shard import WHOLE, Shard
 
@@ -152,7 +154,10 @@ class Telemetry:
         self.state_up: Gauge = self._make(Gauge, "state_up", registry=None)
         self.state_write_failures: Counter = self._make(Counter, "state_write_failures_total", registry=None)
         self._has_state = False
-        self._good: dict[str, bool] = {}
+        self.refused: dict[str, float] = {}
+        """What could not be loaded, so that the old one stays, and since which Unix time."""
+        self.slowest, self.requests = Hour(), Hour()
+        """The slowest request, in seconds, and the number of requests of each minute, by `time.monotonic`."""
         # To look a child up costs more than to count.
         self._requests, self._durations = cache(self.api_requests.labels), cache(self.api_duration.labels)
         self._start(shard)
@@ -176,6 +181,9 @@ class Telemetry:
         """Count one request: `code` is its HTTP status, or `error` where no answer came."""
         self._requests(endpoint, code).inc()
         self._durations(endpoint).observe(seconds)
+        now = time.monotonic()
+        self.slowest.note(now, seconds, failed=code not in ("200", "304"))
+        self.requests.count(now)
 
     def count_anomalies(self, found: Mapping[Anomaly, int]) -> None:
         """Count what was odd in the answers of one walk."""
@@ -184,8 +192,7 @@ class Telemetry:
 
     def loaded(self, now: float | None, interval: float) -> None:
         """Note an attempt to load the configuration: `now` is its Unix time, None where it failed."""
-        self._good["configuration"] = now is not None
-        self.reload_successful.set(all(self._good.values()))
+        self._judge("configuration", good=now is not None)
         if now is not None:
             self.reload_success_time.set(now)
             self.poll_interval.set(interval)
@@ -206,5 +213,11 @@ class Telemetry:
 
     def web_loaded(self, good: bool) -> None:  # noqa: FBT001 - it is all there is to tell
         """Note an attempt to load the web configuration."""
-        self._good["web configuration"] = good
-        self.reload_successful.set(all(self._good.values()))
+        self._judge("web configuration", good=good)
+
+    def _judge(self, what: str, *, good: bool) -> None:
+        if good:
+            self.refused.pop(what, None)
+        else:
+            self.refused.setdefault(what, time.time())
+        self.reload_successful.set(not self.refused)

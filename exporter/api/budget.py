@@ -66,6 +66,16 @@ class Budget:
         """Give how many more of a kind may come and wait not much longer than for one round of answers."""
         return self._in_flight - sum(not given.done() for _, given in self._waiting[kind])
 
+    @property
+    def held(self) -> int:
+        """How many requests are in flight."""
+        return sum(self._held.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return sum(not given.done() for waiting in self._waiting.values() for _, given in waiting)
+
     def configure(self, in_flight: int, per_second: float) -> None:
         """Go by other numbers from now on, for those that wait already too; 0 a second is no limit."""
         self._in_flight, self._per_second = in_flight, per_second
@@ -126,7 +136,7 @@ class Budget:
         return min(heads)[1] if heads else None
 
     def _has_place(self, kind: Kind) -> bool:
-        if sum(self._held.values()) >= self._in_flight:
+        if self.held >= self._in_flight:
             return False
         if kind == ORDINARY:
             return True

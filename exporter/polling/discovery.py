@@ -45,6 +45,8 @@ class Discovery:
         self.found: dict[str, str] = {}
         """The names by Sid of the properties that the rule selects."""
         self.last_error: str | None = None
+        self.failing_since: float | None = None
+        """The Unix time of the first look-up that failed since the last success."""
         self._around = around
         self._changed = changed
         self._listing = properties_of(credentials)
@@ -167,4 +169,5 @@ class Discovery:
         if message and message != self.last_error:
             log.warning("discovery failed: %s", message, extra={"account_sid": sid})
         self.last_error = message
+        self.failing_since = (self.failing_since or self._around.clock()) if error else None
         self.tried = True

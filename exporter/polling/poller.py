@@ -23,6 +23,7 @@ from exporter.shard import WHOLE, Shard
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from exporter.api.budget import Budget
     from exporter.config import Config, PropertySettings
     from exporter.history.remembered import Memory, Remembered
     from exporter.metrics.snapshot import Snapshot
@@ -116,6 +117,16 @@ class Poller:
             tried = all(poller.health.polls for poller in self.properties.values())
             self._ready = tried and all(discovery.tried for discovery in self.discoveries.values())
         return self._ready
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._config
+
+    @property
+    def budget(self) -> Budget:
+        """The requests that all properties share."""
+        return self._around.client.budget
 
     @property
     def trouble(self) -> str | None:

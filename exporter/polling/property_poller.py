@@ -9,10 +9,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from exporter.api.listing import trunks_of
 from exporter.errors import PollError, Reason
 from exporter.history.changes import Kind, compare, states_since
+from exporter.history.hour import Hour
 from exporter.history.remembered import Memory, Remembered, key_of
 from exporter.model import NO_CHANGES, Health, Identity, PropertyView, Trunk
 from exporter.polling.rhythm import Rhythm
@@ -69,6 +71,11 @@ class PropertyPoller:
         self._listing.replaced = self._compare
         self.key = key_of(self._listing.query, around.client.api.base_url)
         self._health = Health(0, _NO_FAILURES)
+        self.hour = Hour()
+        self.down_since: float | None = None
+        """The Unix time at which the first of the polls ended that have failed since the last success."""
+        self.last_failure: tuple[float, str] | None = None
+        """The Unix time at which the last poll that failed ended, and why it failed."""
         self._last_success: float | None = None
         self._seen_at = 0.0
         self._since: Sequence[int] = ()
@@ -191,6 +198,9 @@ class PropertyPoller:
         failures = before.failures
         if error:
             failures = {**failures, error.reason: failures[error.reason] + 1}
+            self.last_failure = now, str(error)
+        self.down_since = (self.down_since or now) if error else None
+        self.hour.note(asyncio.get_running_loop().time(), seconds, failed=error is not None)
         self._health = Health(
             polls=before.polls + 1,
             failures=failures,
@@ -235,6 +245,14 @@ class PropertyPoller:
     def view(self) -> PropertyView:
         """Give what is served now, the trunks read again; without them where they were not kept."""
         return self._view(self._listing.records() if self._seconds_left() > 0 else None)
+
+    async def viewed(self) -> PropertyView:
+        """Give the same; others have their turn while a long list is read."""
+        view = self._view(None)
+        if self._seconds_left() <= 0:
+            return view
+        # What a poll brings meanwhile is not mixed with what was there when it was asked for.
+        return replace(view, trunks=await asyncio.to_thread(self._listing.records, self._listing.kept))
 
     def _view(self, trunks: tuple[Trunk, ...] | None) -> PropertyView:
         now, expected = self._around.clock(), self.target.expected

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from exporter.errors import ConfigError
 from exporter.web.api import changes
 from exporter.web.sending import send
-from exporter.web.status import CONTENT_SECURITY_POLICY, LINKS, Status, page, status_of
+from exporter.web.status import LINKS, Status, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from exporter.metrics.scrape import Scraper
     from exporter.metrics.snapshot import Snapshot
     from exporter.polling.poller import Poller
+    from exporter.telemetry import Telemetry
 
 
 SMALL = 2**16
 """Most bytes of a body that is sent in one go."""
-RESERVED = ("/", "/-/reload", "/api/v1/changes", *LINKS)
+PROPERTIES = "/properties/"
+RESERVED = ("/", "/changes", "/-/reload", "/api/v1/changes", *LINKS)
 """The paths that the metrics cannot have."""
 
 
@@ -38,6 +40,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     scraper: Scraper
     snapshot: Snapshot
     poller: Poller
+    telemetry: Telemetry
     clock: Callable[[], float]
     config: Callable[[], str]
     trouble: Callable[[], str | None]
@@ -49,7 +52,7 @@ class Endpoints(msgspec.Struct, frozen=True):
         app.add_routes(
             [
                 web.get(self.telemetry_path, self._metrics),
-                web.get("/", self._page),
+                *(web.get(path, self._page) for path in ("/", "/changes", PROPERTIES + "{sid}")),
                 web.get("/-/healthy", self._healthy),
                 web.get("/-/ready", self._is_ready),
                 web.get("/config", self._config),
@@ -82,11 +85,11 @@ class Endpoints(msgspec.Struct, frozen=True):
         shown = filter(None, map(self.snapshot.get, self.poller.properties))
         return status_of(self.poller, shown, self.clock())
 
-    async def _page(self, _request: web.Request) -> web.Response:
-        text = page(self._gather(), self.telemetry_path)
-        return web.Response(
-            text=text, content_type="text/html", headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY}
-        )
+    async def _page(self, request: web.Request) -> web.Response:
+        # Nobody pays for the pages who opens none.
+        from exporter.web.pages.opened import opened  # noqa: PLC0415 - see above
+
+        return await opened(self, request)
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.json_response(msgspec.structs.asdict(self._gather()))

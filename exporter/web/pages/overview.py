@@ -1,0 +1,305 @@
+"""The first page: is all well, and if not what is not and since when; then every property, and what happened."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from exporter.history.hour import MINUTES
+from exporter.history.journal import Wanted as Sought
+from exporter.turns import Turns
+from exporter.web.pages.api import api, configuration
+from exporter.web.pages.changes import DAY, entries
+from exporter.web.pages.charts import bars, worst
+from exporter.web.pages.html import Content, Html, h, said
+from exporter.web.pages.layout import document, figure, property_link, table
+from exporter.web.pages.words import ago, number, plural, reason_of, sign, since, span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from exporter.model import Shown
+    from exporter.polling.property_poller import PropertyPoller
+    from exporter.web.app import Endpoints
+    from exporter.web.pages.wanted import Wanted
+
+NAMED = 5
+"""Most properties that are named where one thing is told of many."""
+LATEST = 8
+"""Of the changes, those that the first page shows."""
+WORDS = {
+    "down": "down, no data",
+    "stale": "down, last good data",
+    "late": "up, but overdue",
+    "waiting": "not polled yet",
+    "up": "up",
+}
+"""How a property can be, the worst first."""
+STATES = {"": "all", "failing": "down", "drift": "not as agreed", **WORDS}
+LEVELS = {"good": "✓", "plain": "…", "look": "▲", "bad": "✕"}
+"""How bad it is, with the sign for it."""
+
+
+class Row(NamedTuple):
+    """A property as the page tells of it; `due` is in how many seconds the next poll comes."""
+
+    shown: Shown
+    poller: PropertyPoller
+    state: str
+    due: float
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What it is sorted by where nothing else is to be told apart."""
+        return self.shown.identity.name.casefold(), self.shown.identity.sid
+
+    @property
+    def drift(self) -> int:
+        """How much is not as agreed."""
+        return sum(differs for _, differs in self.shown.drift)
+
+    @property
+    def down(self) -> bool:
+        """Whether the last poll failed."""
+        return self.shown.health.up is False
+
+    @property
+    def down_since(self) -> float:
+        """Since which Unix time it is down, 0 where it is not."""
+        return self.poller.down_since or 0.0
+
+    def total(self, key: str) -> int:
+        """Give a number of its summary, -1 where it is not known: less than all that are."""
+        known: int | None = getattr(self.shown.summary, key, None)
+        return -1 if known is None else known
+
+    def passes(self, wanted: Wanted) -> bool:
+        """Say whether it is among what is asked for."""
+        identity, sought = self.shown.identity, wanted.q.casefold()
+        kinds = {"", self.state, "failing" if self.down else "", "drift" if self.drift else ""}
+        return wanted.state in kinds and (sought in identity.name.casefold() or sought in identity.sid.casefold())
+
+
+_SORTS: dict[str, Callable[[Row], Any]] = {
+    "state": lambda row: (list(WORDS).index(row.state), not row.drift, row.down_since, row.name),
+    "name": lambda row: row.name,
+    "age": lambda row: row.shown.health.last_success or 0.0,
+    "trunks": lambda row: row.total("trunks"),
+    "active": lambda row: row.total("active_trunks"),
+    "channels": lambda row: row.total("active_channel_limit"),
+    "next": lambda row: row.due,
+}
+
+
+async def overview(endpoints: Endpoints, wanted: Wanted) -> str:
+    """Make the page as it is now; others have their turn while thousands of properties are looked at."""
+    rows, slowest = await _gather(endpoints)
+    now = endpoints.clock()
+    troubles = [*_troubles(endpoints, rows, now)]
+    level, verdict, title = _verdict(endpoints, rows, {each for each, _ in troubles}, now)
+    found = wanted.sorted((row for row in rows if row.passes(wanted)), _SORTS, "state")
+    told = worst(slowest, "poll")
+    main = [
+        h.h1(h.span(LEVELS[level], aria_hidden="true"), " ", verdict, class_=f"verdict {level}"),
+        h.ul([h.li(told, class_=each) for each, told in troubles], class_="troubles") if troubles else None,
+        _share(endpoints),
+        _figures(rows),
+        h.section(
+            h.h2("Properties"),
+            wanted.form("properties", STATES),
+            wanted.told(len(found), len(rows), "property", "properties"),
+            _table(wanted, found[wanted.rows(found)], now) if found else None,
+            wanted.paging(len(found)),
+        ),
+        h.div(
+            _changes(endpoints, now),
+            h.section(h.h2("Polls"), figure("Slowest poll of each minute", bars(slowest, told), told)),
+            api(endpoints),
+            configuration(endpoints, now),
+            class_="beside",
+        ),
+    ]
+    return document(title, main, endpoints, level=level)
+
+
+async def _gather(endpoints: Endpoints) -> tuple[list[Row], list[float]]:
+    """Give every property, and the slowest poll of all in each minute of the last hour, below zero where one failed."""
+    loop, turns = asyncio.get_running_loop(), Turns()
+    interval = endpoints.poller.config.poll.interval
+    rows, hours = [], []
+    for sid, poller in list(endpoints.poller.properties.items()):
+        if shown := endpoints.snapshot.get(sid):
+            due = poller.rhythm.due - loop.time()
+            rows.append(Row(shown, poller, _state(shown, overdue=due < -interval), due))
+            hours.append(poller.hour.minutes(loop.time()))
+        await turns.give()
+    slowest = []
+    for minute in range(MINUTES):
+        numbers = [hour[minute] for hour in hours]
+        least, most = min(numbers, default=0.0), max(numbers, default=0.0)
+        slowest.append(-max(most, -least) if least < 0 else most)
+        await turns.give()
+    return rows, slowest
+
+
+def _state(shown: Shown, *, overdue: bool) -> str:
+    if shown.health.up is None:
+        return "waiting"
+    if shown.health.up:
+        return "late" if overdue else "up"
+    return "stale" if shown.summary else "down"
+
+
+def _verdict(endpoints: Endpoints, rows: Sequence[Row], levels: set[str], now: float) -> tuple[str, Content, str]:
+    """Give how bad it is, that in a sentence, and in a word."""
+    down = [row.down_since for row in rows if row.down]
+    if down:
+        told = f"{len(down):,} of {plural(len(rows), 'property', 'properties')} down, "
+        return "bad", [told, since(min(down), now)], f"{len(down):,} down"
+    if "bad" in levels:
+        return "bad", "The exporter is in trouble", "in trouble"
+    if not endpoints.poller.ready:
+        tried = sum(row.state != "waiting" for row in rows)
+        return "plain", f"The first round is under way: {tried:,} of {len(rows):,} properties tried", "starting"
+    if "look" in levels:
+        return "look", "Every property is up, but not all is as it should be", "look"
+    if not rows:
+        return "look", "There are no properties to poll", "nothing to poll"
+    return "good", f"All is well: {plural(len(rows), 'property', 'properties')} up", "all is well"
+
+
+def _troubles(endpoints: Endpoints, rows: Sequence[Row], now: float) -> Iterator[tuple[str, Content]]:
+    """Give all that is not well, each with how bad it is: the worst first."""
+    if trouble := endpoints.trouble():
+        yield "bad", [h.strong("The exporter itself: "), trouble]
+    down = sorted((row for row in rows if row.down), key=lambda row: row.shown.health.reason)
+    groups = [[*group] for _, group in groupby(down, key=lambda row: row.shown.health.reason)]
+    for group in sorted(groups, key=len, reverse=True):
+        yield "bad", _down(group, now)
+    for sid, discovery in endpoints.poller.discoveries.items():
+        if discovery.last_error:
+            reason, detail = reason_of(discovery.last_error)
+            told = [h.strong("Account ", said(sid), f": its properties cannot be looked up, for {reason}"), ", "]
+            begun = since(discovery.failing_since or now, now)
+            yield "look" if discovery.names else "bad", [*told, begun, h.small(said(detail))]
+    for what, moment in endpoints.telemetry.refused.items():
+        head = h.strong(f"The {what} could not be loaded anew, the old one stays")
+        yield "look", [head, ", ", since(moment, now), h.small("The log names the faults.")]
+    if late := [row for row in rows if row.state == "late"]:
+        oldest = min(row.shown.health.last_success or now for row in late)
+        head = h.strong(f"{plural(len(late), 'property', 'properties')} overdue: no poll has ended")
+        yield "look", [head, " ", since(oldest, now), _named(late, "late")]
+    if drift := [row for row in rows if row.drift]:
+        many = plural(sum(row.drift for row in drift), "thing")
+        head = h.strong(f"Not as agreed: {many} in {plural(len(drift), 'property', 'properties')}")
+        yield "look", [head, _named(drift, "drift")]
+    budget, interval = endpoints.poller.config.api.requests_per_second, endpoints.poller.config.poll.interval
+    if budget and len(rows) > budget * interval:
+        takes = f"{span(len(rows) / budget)}, not {span(interval)}"
+        needs = f"{len(rows):,} properties at {budget:g} requests a second take {takes}"
+        yield "look", [h.strong("The request budget is too small: "), needs]
+
+
+def _down(group: Sequence[Row], now: float) -> Content:
+    first = min(group, key=lambda row: row.down_since)
+    reason, detail = reason_of(first.shown.health.last_error or "")
+    stale = sum(row.state == "stale" for row in group)
+    parts = ((stale, "last good data still shown"), (len(group) - stale, "no data shown"))
+    told = "; ".join(words if count == len(group) else f"{count:,} with {words}" for count, words in parts if count)
+    return [
+        h.strong(f"{plural(len(group), 'property', 'properties')} down: {reason}"),
+        ", ",
+        since(first.down_since, now),
+        f"; {told}",
+        _named(group, "failing"),
+        h.small(said(detail)) if detail else None,
+    ]
+
+
+def _named(group: Sequence[Row], state: str) -> Html:
+    links = [h.li(property_link(row.shown.identity.sid, row.shown.identity.name)) for row in group[:NAMED]]
+    if len(group) > NAMED:
+        links.append(h.li(h.a(f"and {len(group) - NAMED:,} more", href=f"?state={state}")))
+    return h.ul(links, class_="named")
+
+
+def _share(endpoints: Endpoints) -> Html | None:
+    shard = endpoints.poller.shard
+    others = f"the others have {endpoints.poller.elsewhere} properties."
+    return (
+        h.p(f"This is shard {shard.ordinal} of {shard.shards}, counted from 0; {others}") if shard.shards > 1 else None
+    )
+
+
+def _figures(rows: Sequence[Row]) -> Html:
+    """Show sums over the properties, and of how many where not all are known."""
+
+    def total(key: str) -> Content:
+        known = [row.total(key) for row in rows if row.total(key) >= 0]
+        return [f"{sum(known):,}", h.small(f"of {len(known):,} properties") if len(known) < len(rows) else None]
+
+    up = sum(row.shown.health.up is True for row in rows)
+    figures = (
+        ("Properties", f"{up:,} of {len(rows):,} up"),
+        ("Trunks", total("trunks")),
+        ("Active trunks", total("active_trunks")),
+        ("Channels of active trunks", total("active_channel_limit")),
+        ("Not as agreed", f"{sum(row.drift for row in rows):,}"),
+    )
+    return h.dl([h.div(h.dt(name), h.dd(value)) for name, value in figures], class_="figures")
+
+
+def _table(wanted: Wanted, rows: Sequence[Row], now: float) -> Html:
+    head = (
+        wanted.heading("name", "Property"),
+        wanted.heading("state", "State", first=True),
+        wanted.heading("age", "Data of"),
+        wanted.heading("trunks", "Trunks", numeric=True),
+        wanted.heading("active", "Active", numeric=True),
+        wanted.heading("channels", "Channels", numeric=True),
+        h.th("Last failure", scope="col"),
+        wanted.heading("next", "Next poll"),
+        h.th("Polls of the last hour", scope="col"),
+    )
+    return table("Properties", head, [_row(row, now) for row in rows])
+
+
+def _row(row: Row, now: float) -> Html:
+    identity, health, summary = row.shown.identity, row.shown.health, row.shown.summary
+    minutes = row.poller.hour.minutes(asyncio.get_running_loop().time())
+    known = (summary.trunks, summary.active_trunks, summary.active_channel_limit) if summary else (None,) * 3
+    numbers = zip(("Trunks", "Active", "Channels"), known, strict=True)
+    return h.tr(
+        h.th(property_link(identity.sid, identity.name), h.small(identity.sid), scope="row"),
+        h.td(
+            sign(row.state, WORDS[row.state]),
+            h.small(since(row.down_since, now)) if row.down else None,
+            h.small(sign("drift", f"{row.drift:,} not as agreed")) if row.drift else None,
+            data_label="State",
+        ),
+        h.td(ago(health.last_success, now), data_label="Data of"),
+        [h.td(number(value), class_="number", data_label=label) for label, value in numbers],
+        h.td(_failure(row, now), data_label="Last failure"),
+        h.td(due(row.due), data_label="Next poll"),
+        h.td(bars(minutes, worst(minutes, "poll")), data_label="Last hour"),
+    )
+
+
+def _failure(row: Row, now: float) -> Content:
+    if row.poller.last_failure is None:
+        return "—"
+    moment, error = row.poller.last_failure
+    reason, detail = reason_of(error)
+    return [reason, h.small(said(detail) if row.down else ago(moment, now))]
+
+
+def due(seconds: float) -> str:
+    """Say in how many seconds the next poll comes."""
+    return f"in {span(round(seconds))}" if seconds > 0 else "now"
+
+
+def _changes(endpoints: Endpoints, now: float) -> Html:
+    some = endpoints.poller.journal.newest_first(Sought(since=now - DAY), 0, LATEST)
+    every = h.p(h.a("All changes of the last day", href="changes")) if some else None
+    return h.section(h.h2("Changes of the last day"), entries(endpoints, some, now), every)

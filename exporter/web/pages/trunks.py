@@ -1,0 +1,215 @@
+"""The page of one property: how it goes, and its trunks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from exporter.drift import FIELDS, drift_of
+from exporter.history.journal import Wanted as Sought
+from exporter.model import PROVISIONING_STATES, UNKNOWN, UNREADABLE
+from exporter.web.pages.changes import DAY, entries
+from exporter.web.pages.charts import bars, worst
+from exporter.web.pages.html import Content, Html, h, said
+from exporter.web.pages.layout import document, figure, table
+from exporter.web.pages.overview import LATEST, LEVELS, due
+from exporter.web.pages.words import REASONS, ago, day, lasting, number, plural, reason_of, sign, since
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from exporter.model import PropertyView, Trunk
+    from exporter.polling.property_poller import PropertyPoller
+    from exporter.web.app import Endpoints
+    from exporter.web.pages.wanted import Wanted
+
+UP = "../"
+STATES = {
+    "": "all",
+    "drift": "not as agreed",
+    "deactivated": "deactivated",
+    **{state: state for state in (*PROVISIONING_STATES.values(), UNKNOWN)},
+}
+_READING = asyncio.Semaphore(2)
+"""A list of 100,000 trunks takes memory while it is read, which not many may take at once."""
+
+
+class Row(NamedTuple):
+    """A trunk as the page tells of it; `drift` says what is not as agreed."""
+
+    trunk: Trunk
+    since: int
+    active: bool | None
+    drift: tuple[str, ...]
+
+    def passes(self, wanted: Wanted) -> bool:
+        """Say whether it is among what is asked for."""
+        trunk, sought = self.trunk, wanted.q.casefold()
+        texts = (trunk.name, trunk.sid, trunk.customer_reference, trunk.external_reference, trunk.default_caller_id)
+        kinds = {"", trunk.state, "drift" if self.drift else "", "deactivated" if self.active is False else ""}
+        return wanted.state in kinds and any(text and sought in text.casefold() for text in texts)
+
+
+_SORTS: dict[str, Callable[[Row], Any]] = {
+    "name": lambda row: (row.trunk.name or "").casefold(),
+    "state": lambda row: row.trunk.state,
+    "since": lambda row: row.since,
+    "limit": lambda row: -1 if row.trunk.channel_limit is None else row.trunk.channel_limit,
+    "active": lambda row: -1 if row.active is None else row.active,
+    "type": lambda row: row.trunk.trunk_type,
+    "drift": lambda row: -len(row.drift),
+}
+
+
+async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
+    """Make the page of a property, None where there is no such property here."""
+    poller, shown = endpoints.poller.properties.get(sid), endpoints.snapshot.get(sid)
+    if not poller or not shown:
+        return None
+    async with _READING:
+        view = await poller.viewed()
+        listed = await asyncio.to_thread(_listed, view, wanted)
+    now, identity = view.now, view.identity
+    name = identity.name or identity.sid
+    minutes = poller.hour.minutes(asyncio.get_running_loop().time())
+    told = worst(minutes, "poll")
+    some = endpoints.poller.journal.newest_first(Sought(property_sid=sid, since=now - DAY), 0, LATEST)
+    main = [
+        h.p(h.a("← All properties", href=UP)),
+        h.h1(said(name)),
+        h.p("Property ", h.code(identity.sid), " of account ", h.code(identity.account_sid)),
+        _standing(poller, view),
+        listed,
+        h.div(
+            h.section(h.h2("Polls"), figure("Slowest poll of each minute", bars(minutes, told), told), _failures(view)),
+            h.section(
+                h.h2("Changes of the last day"),
+                entries(endpoints, some, now, UP),
+                h.p(h.a("All its changes", href=f"{UP}changes?q={sid}&period=all")),
+            ),
+            class_="beside",
+        ),
+    ]
+    level = "bad" if view.health.up is False else "good" if view.health.up else "plain"
+    return document(name, main, endpoints, up=UP, level=level)
+
+
+def _standing(poller: PropertyPoller, view: PropertyView) -> Content:
+    """Say how the polling goes."""
+    health, now = view.health, view.now
+    coming = due(poller.rhythm.due - asyncio.get_running_loop().time())
+    if health.up is None:
+        return h.p(h.span(LEVELS["plain"], aria_hidden="true"), " It was not polled yet.", class_="verdict plain")
+    if health.up:
+        told = ["Up: polled ", ago(health.last_success, now), f", next {coming}"]
+        return h.p(h.span(LEVELS["good"], aria_hidden="true"), " ", told, class_="verdict good")
+    reason, detail = reason_of(health.last_error or "")
+    shows = (
+        ["The data shown are of ", ago(health.last_success, now), "."]
+        if view.trunks is not None
+        else ["No data are shown: the last good are too old, or there were none."]
+    )
+    return [
+        h.p(
+            h.span(LEVELS["bad"], aria_hidden="true"),
+            f" Down: {reason}, ",
+            since(poller.down_since or now, now),
+            class_="verdict bad",
+        ),
+        h.p(shows, f" The next poll comes {coming}. ", h.small(said(detail))),
+    ]
+
+
+def _failures(view: PropertyView) -> Html:
+    counted = [f"{count:,} times {REASONS[reason]}" for reason, count in view.health.failures.items() if count]
+    return h.p(
+        f"{plural(view.health.polls, 'poll')} since the start. ",
+        "Failed: " + "; ".join(counted) + "." if counted else "None failed.",
+    )
+
+
+def _listed(view: PropertyView, wanted: Wanted) -> Content:
+    """Show the trunks that are asked for."""
+    if view.trunks is None:
+        return None
+    drift = _drift(view)
+    there = {trunk.sid for trunk in view.trunks}
+    rows = [
+        Row(trunk, begun, trunk.active(view.now), drift.get(trunk.sid, ()))
+        for trunk, begun in zip(view.trunks, view.since, strict=True)
+    ]
+    found = wanted.sorted((row for row in rows if row.passes(wanted)), _SORTS, "name")
+    gone = [h.li(h.strong(said(sid)), " ", said(*what)) for sid, what in drift.items() if sid not in there]
+    return h.section(
+        h.h2("Trunks"),
+        h.div(h.h3(sign("drift", f"{plural(len(gone), 'agreed trunk')} missing")), h.ul(gone), class_="missing")
+        if gone
+        else None,
+        wanted.form("trunks", STATES),
+        wanted.told(len(found), len(rows), "trunk", "trunks"),
+        _table(wanted, found[wanted.rows(found)], view.now) if found else None,
+        wanted.paging(len(found)),
+    )
+
+
+def _drift(view: PropertyView) -> dict[str, tuple[str, ...]]:
+    """Say of each trunk what of it is not as agreed."""
+    if not view.expected or view.trunks is None:
+        return {}
+    agreed = {each.sid: each for each in view.expected.trunks}
+    there = {trunk.sid: trunk for trunk in view.trunks}
+    told: dict[str, tuple[str, ...]] = {}
+    for (sid, field), differs in drift_of(view.expected, view.trunks, view.now):
+        if differs:
+            told[sid] = (*told.get(sid, ()), _differs(field, agreed.get(sid), there.get(sid), view.now))
+    return told
+
+
+def _differs(field: str, agreed: object, trunk: Trunk | None, now: float) -> str:
+    if trunk is None:
+        return "is not there"
+    if field not in FIELDS:
+        return "nobody agreed on it"
+    return f"{field.replace('_', ' ')} {_word(FIELDS[field](trunk, now))}, agreed {_word(getattr(agreed, field))}"
+
+
+def _word(value: object) -> str:
+    return str(value) if not isinstance(value, bool) else "yes" if value else "no"
+
+
+def _table(wanted: Wanted, rows: Sequence[Row], now: float) -> Html:
+    head = (
+        wanted.heading("name", "Trunk", first=True),
+        wanted.heading("state", "State"),
+        wanted.heading("since", "In it for"),
+        wanted.heading("limit", "Channels", numeric=True),
+        wanted.heading("active", "Active"),
+        wanted.heading("type", "Type"),
+        h.th("References", scope="col"),
+        wanted.heading("drift", "Not as agreed"),
+    )
+    return table("Trunks", head, [_row(row, now) for row in rows])
+
+
+def _row(row: Row, now: float) -> Html:
+    trunk = row.trunk
+    references = [
+        said(text) for text in (trunk.customer_reference, trunk.external_reference, trunk.default_caller_id) if text
+    ]
+    return h.tr(
+        h.th(said(trunk.name or trunk.sid), h.small(said(trunk.sid)), scope="row"),
+        h.td(sign(trunk.state), data_label="State"),
+        h.td(lasting(row.since, now), data_label="In it for"),
+        h.td(number(trunk.channel_limit), class_="number", data_label="Channels"),
+        h.td(_active(row), data_label="Active"),
+        h.td(trunk.trunk_type.replace("_", " "), data_label="Type"),
+        h.td([h.div(each) for each in references] or "—", data_label="References"),
+        h.td([h.div(sign("drift", each)) for each in row.drift] or "—", data_label="Not as agreed"),
+    )
+
+
+def _active(row: Row) -> Content:
+    end = row.trunk.end_date
+    if not end or end == UNREADABLE:
+        return "not known" if end else "yes"
+    return ["yes, until " if row.active else "no, since ", day(end)]
