@@ -8,17 +8,12 @@ import pytest
 import yaml
 
 from exporter.config import parse
-from exporter.model import Health, Identity, PropertyView
 from exporter.simulator import Simulator, SimulatorOptions
-from exporter.web.status import Status, entry_of, page
 from tests.running import configuration, running, write
 from tests.secrets import holds
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-NOW = 1_790_000_000.0
 
 
 async def test_ready_is_503_until_every_property_was_tried_once_while_all_else_answers(tmp_path: Path) -> None:
@@ -117,7 +112,7 @@ async def test_what_the_api_says_cannot_harm_the_page_or_the_other_properties(tm
     said = "bad_request: HTTP 400 Bad Request: x: <b>one</b> two \ufffd"
     assert [status["properties"][0]["last_error"], status["discoveries"][0]["error"]] == [said, said]
     assert page.status_code == 200
-    assert page.text.count("&lt;b&gt;one&lt;/b&gt; two \ufffd") == 2
+    assert page.text.count("&lt;b&gt;one&lt;/b&gt; two \ufffd") > 2
     assert "<b>" not in page.text
 
 
@@ -143,15 +138,6 @@ async def test_the_status_says_what_the_metrics_say(tmp_path: Path) -> None:
     assert told["last_success"] == metric("last_success_timestamp_seconds")
     assert told["last_duration_seconds"] == metric("last_poll_duration_seconds")
     assert told["polls"] == metric("polls_total")
-
-
-@pytest.mark.parametrize(("age", "told"), [(0.2, "0 s ago"), (75, "75 s ago"), (-5, "0 s ago")])
-def test_the_page_tells_how_old_the_last_success_is(age: float, told: str) -> None:
-    identity, health = Identity("S1", "A1", "Perth"), Health(1, {}, NOW, 1.0, None, NOW)
-    entry = entry_of(PropertyView(identity, health, (), NOW).shown)
-    assert f">{told}</time>" in page(
-        Status("1", ready=True, now=NOW + age, discoveries=[], properties=[entry]), "/metrics"
-    )
 
 
 async def test_the_configuration_in_force_is_shown_without_its_secrets(tmp_path: Path) -> None:
@@ -180,7 +166,7 @@ async def test_the_page_and_the_status_tell_of_every_property_and_trust_no_text(
             status = (await exporter.http.get("/api/v1/status")).json()
     assert hostile not in page.text
     assert "&lt;script&gt;" in page.text
-    assert "1 of 3 properties up" in page.text
+    assert "2 of 3 properties down" in page.text
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     by_sid = {entry["property_sid"]: entry for entry in status["properties"]}
     assert (by_sid[ill]["up"], by_sid[ill]["trunks"], by_sid[ill]["failures"]["not_found"]) == (False, None, 1)

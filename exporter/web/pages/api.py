@@ -27,22 +27,16 @@ def api(endpoints: Endpoints) -> Html:
     now = time.monotonic()
     per_minute, slowest = telemetry.requests.minutes(now), telemetry.slowest.minutes(now)
     rate = per_minute[-2] / 60
-    limit = f" of {settings.requests_per_second:g}" if settings.requests_per_second else ""
-    asked = (
-        f"{rate:.1f}{limit} a second in the last full minute; the line is the budget"
-        if limit
-        else f"{rate:.1f} a second in the last full minute"
-    )
+    limit = settings.requests_per_second
+    line = limit * 60 if limit * 60 <= 2 * max(per_minute) else 0.0
+    asked = f"{rate:.1f}{f' of {limit:g}' if limit else ''} a second in the last full minute"
+    asked += "; the line is the budget" if line else ""
     told = worst(slowest, "request")
     budget = endpoints.poller.budget
     return h.section(
         h.h2("The carrier's API"),
         h.p(f"{budget.held} of {settings.max_concurrency} requests in flight, {budget.waiting:,} waiting for a turn."),
-        figure(
-            "Requests",
-            bars(per_minute, f"Requests of the last hour: {asked}", settings.requests_per_second * 60),
-            asked,
-        ),
+        figure("Requests", bars(per_minute, f"Requests of the last hour: {asked}", line), asked),
         figure("Slowest request of each minute", bars(slowest, told), told),
         _latency(telemetry),
     )

@@ -48,7 +48,7 @@ async def changes(endpoints: Endpoints, wanted: Wanted) -> str:
 
 def entries(endpoints: Endpoints, some: Iterable[Change], now: float, up: str = "") -> Html:
     """List changes, each with its property and trunk to look at."""
-    listed = [h.li(ago(each.seen, now), " ", *_told(endpoints, each, up)) for each in some]
+    listed = [h.li(ago(each.seen, now), " ", h.span(_told(endpoints, each, up))) for each in some]
     return h.ol(listed, class_="changes") if listed else h.p("Nothing has changed.")
 
 

@@ -12,22 +12,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HEIGHT, ROOM = 40, 32
-"""Of the drawing, and of the largest bar: what failed is as high as the drawing, so that its shape tells too."""
+"""Of the drawing, and of the largest bar."""
 STEP = 4
 
 
 def bars(minutes: Sequence[float], told: str, line: float = 0.0) -> Html:
-    """Draw a bar for each minute, those below zero as failed, and a line at a value where it has its place there.
+    """Draw a bar for each minute, and a line at a value; `told` says the same in words, for those who do not see it.
 
-    `told` says the same in words, for those who do not see it.
+    Those below zero failed: behind them is another one from top to bottom, so that their shape tells too.
     """
-    largest = max(map(abs, minutes), default=0.0)
-    scale = max(largest, line if line <= 2 * largest else 0.0) or 1.0
-    good = "".join(_bar(at, ROOM * value / scale) for at, value in enumerate(minutes) if value > 0)
-    failed = "".join(_bar(at, HEIGHT) for at, value in enumerate(minutes) if value < 0)
-    level = f"M0 {HEIGHT - ROOM * line / scale:.0f}H{MINUTES * STEP}" if 0 < line <= scale else ""
+    scale = max(line, *map(abs, minutes)) or 1.0
+    heights = [(at, ROOM * value / scale) for at, value in enumerate(minutes) if value]
+    good = "".join(_bar(at, height) for at, height in heights if height > 0)
+    failed = "".join(_bar(at, -height) for at, height in heights if height < 0)
+    behind = "".join(_bar(at, HEIGHT) for at, height in heights if height < 0)
+    level = f"M0 {HEIGHT - ROOM * line / scale:.0f}H{MINUTES * STEP}" if line else ""
+    drawn = {"behind": behind, "good": good, "failed": failed, "level": level}
     return h.svg(
-        [h.path(d=path, class_=kind) for path, kind in ((good, "good"), (failed, "failed"), (level, "level")) if path],
+        [h.path(d=path, class_=kind) for kind, path in drawn.items() if path],
         viewBox=f"0 0 {MINUTES * STEP} {HEIGHT}",
         preserveAspectRatio="none",
         role="img",

@@ -8,7 +8,7 @@ from html import escape
 
 LONGEST = 160
 """Most characters of one text from outside that a page shows."""
-_EMPTY = frozenset({"input", "link", "meta", "path"})
+_EMPTY = frozenset({"input", "link", "meta"})
 
 
 class Html(str):

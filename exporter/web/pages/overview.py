@@ -102,22 +102,25 @@ async def overview(endpoints: Endpoints, wanted: Wanted) -> str:
     told = worst(slowest, "poll")
     main = [
         h.h1(h.span(LEVELS[level], aria_hidden="true"), " ", verdict, class_=f"verdict {level}"),
-        h.ul([h.li(told, class_=each) for each, told in troubles], class_="troubles") if troubles else None,
+        h.ul([h.li(told, class_=each) for each, told in troubles], class_="troubles", aria_label="What is not well"),
         _share(endpoints),
         _figures(rows),
-        h.section(
-            h.h2("Properties"),
-            wanted.form("properties", STATES),
-            wanted.told(len(found), len(rows), "property", "properties"),
-            _table(wanted, found[wanted.rows(found)], now) if found else None,
-            wanted.paging(len(found)),
-        ),
         h.div(
-            _changes(endpoints, now),
-            h.section(h.h2("Polls"), figure("Slowest poll of each minute", bars(slowest, told), told)),
-            api(endpoints),
-            configuration(endpoints, now),
-            class_="beside",
+            h.section(
+                h.h2("Properties"),
+                wanted.form("properties", STATES),
+                wanted.told(len(found), len(rows), "property", "properties"),
+                _table(wanted, found[wanted.rows(found)], now) if found else None,
+                wanted.paging(len(found)),
+            ),
+            h.div(
+                _changes(endpoints, now),
+                h.section(h.h2("Polls"), figure("Slowest poll of each minute", bars(slowest, told), told)),
+                api(endpoints),
+                configuration(endpoints, now),
+                class_="beside",
+            ),
+            class_="columns",
         ),
     ]
     return document(title, main, endpoints, level=level)
@@ -260,7 +263,7 @@ def _table(wanted: Wanted, rows: Sequence[Row], now: float) -> Html:
         wanted.heading("channels", "Channels", numeric=True),
         h.th("Last failure", scope="col"),
         wanted.heading("next", "Next poll"),
-        h.th("Polls of the last hour", scope="col"),
+        h.th("Last hour", scope="col"),
     )
     return table("Properties", head, [_row(row, now) for row in rows])
 
@@ -280,9 +283,12 @@ def _row(row: Row, now: float) -> Html:
         ),
         h.td(ago(health.last_success, now), data_label="Data of"),
         [h.td(number(value), class_="number", data_label=label) for label, value in numbers],
-        h.td(_failure(row, now), data_label="Last failure"),
+        h.td(
+            _failure(row, now), data_label="Last failure", class_="failure whole" if row.poller.last_failure else "none"
+        ),
         h.td(due(row.due), data_label="Next poll"),
-        h.td(bars(minutes, worst(minutes, "poll")), data_label="Last hour"),
+        h.td(bars(minutes, worst(minutes, "poll")), data_label="Last hour", class_="whole"),
+        data_key=identity.sid,
     )
 
 
@@ -296,7 +302,7 @@ def _failure(row: Row, now: float) -> Content:
 
 def due(seconds: float) -> str:
     """Say in how many seconds the next poll comes."""
-    return f"in {span(round(seconds))}" if seconds > 0 else "now"
+    return f"in {span(round(seconds))}" if seconds >= 1 else "now"
 
 
 def _changes(endpoints: Endpoints, now: float) -> Html:

@@ -6,6 +6,10 @@
   const main = document.getElementById("main");
   let last = 0, typing = 0;
 
+  // What is moved the new way keeps the focus.
+  const move = Element.prototype.moveBefore ?? Element.prototype.insertBefore;
+  const key = (node) => node.dataset?.key;
+
   // Changes only what differs, so that focus, selection and place stay.
   const become = (old, fresh) => {
     if (old.isEqualNode(fresh)) return;
@@ -15,9 +19,17 @@
     }
     for (const { name } of [...old.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
     for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-    const before = [...old.childNodes], after = [...fresh.childNodes];
-    after.forEach((node, at) => (at < before.length ? become(before[at], node) : old.append(node)));
-    before.slice(after.length).forEach((node) => node.remove());
+    const kept = new Map([...old.children].filter(key).map((child) => [key(child), child]));
+    const after = [...fresh.childNodes];
+    after.forEach((node, at) => {
+      const there = old.childNodes[at] ?? null, same = kept.get(key(node));
+      if (same) {
+        if (same !== there) move.call(old, same, there);
+        become(same, node);
+      } else if (!there || key(there)) old.insertBefore(node, there);
+      else become(there, node);
+    });
+    while (old.childNodes.length > after.length) old.lastChild.remove();
   };
 
   const load = async (address) => {

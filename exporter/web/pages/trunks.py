@@ -79,15 +79,20 @@ async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
         h.h1(said(name)),
         h.p("Property ", h.code(identity.sid), " of account ", h.code(identity.account_sid)),
         _standing(poller, view),
-        listed,
         h.div(
-            h.section(h.h2("Polls"), figure("Slowest poll of each minute", bars(minutes, told), told), _failures(view)),
-            h.section(
-                h.h2("Changes of the last day"),
-                entries(endpoints, some, now, UP),
-                h.p(h.a("All its changes", href=f"{UP}changes?q={sid}&period=all")),
+            listed,
+            h.div(
+                h.section(
+                    h.h2("Polls"), figure("Slowest poll of each minute", bars(minutes, told), told), _failures(view)
+                ),
+                h.section(
+                    h.h2("Changes of the last day"),
+                    entries(endpoints, some, now, UP),
+                    h.p(h.a("All its changes", href=f"{UP}changes?q={sid}&period=all")),
+                ),
+                class_="beside",
             ),
-            class_="beside",
+            class_="columns",
         ),
     ]
     level = "bad" if view.health.up is False else "good" if view.health.up else "plain"
@@ -203,8 +208,13 @@ def _row(row: Row, now: float) -> Html:
         h.td(number(trunk.channel_limit), class_="number", data_label="Channels"),
         h.td(_active(row), data_label="Active"),
         h.td(trunk.trunk_type.replace("_", " "), data_label="Type"),
-        h.td([h.div(each) for each in references] or "—", data_label="References"),
-        h.td([h.div(sign("drift", each)) for each in row.drift] or "—", data_label="Not as agreed"),
+        h.td([h.div(each) for each in references] or "—", data_label="References", class_="references whole"),
+        h.td(
+            [h.div(sign("drift", each)) for each in row.drift] or "—",
+            data_label="Not as agreed",
+            class_="whole" if row.drift else "none",
+        ),
+        data_key=trunk.sid,
     )
 
 

@@ -110,7 +110,8 @@ def happened(change: Change) -> list[Html | str]:
     """Say what has changed."""
     if change.field in ("added", "removed", "deactivated", "reactivated"):
         return [change.field]
-    return [change.field.replace("_", " "), ": ", _value(change.old), " → ", _value(change.new)]
+    what = "renamed" if change.field == "name" else change.field.replace("_", " ")
+    return [what, ": ", _value(change.old), " → ", _value(change.new)]
 
 
 def _value(value: str | int | None) -> Html | str:

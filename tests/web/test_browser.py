@@ -1,0 +1,334 @@
+"""What a person does at the pages, in a real browser."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from msgspec.structs import replace
+
+from exporter.simulator import Simulator, SimulatorOptions
+from tests.running import Running, configuration, running, write
+from tests.web.browser import chromium, findings, visit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from playwright.async_api import Browser, Page
+
+    from exporter.metrics.scrape import Scrape
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+MANY = 2000
+ROWS = ".columns > section tbody th"
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "'\"><img src=x onerror=alert(2)>",
+    "</title></style></script><svg onload=alert(3)>",
+    "javascript:alert(4)",
+    "\u202egnp.exe \u2066 \u200b\x07",
+    "Ẑ̸" * 40 + "w" * 400,
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+class World(Running):
+    """A daemon at work, with the simulator that it polls."""
+
+    simulator: Simulator
+    sids: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        return str(self.http.base_url)
+
+
+@asynccontextmanager
+async def world(folder: Path, *, properties: int = 3, trunks: int = 60, expected: str = "") -> AsyncIterator[World]:
+    """Three properties: the first as `expected`, the second down, the third well."""
+    options = SimulatorOptions(properties=properties, trunks=trunks, exact=True, shape="object")
+    async with Simulator(options) as simulator:
+        sids = simulator.carrier.property_sids
+        chosen = f"properties: [{{sid: {sids[0]}, expected: {expected}}}]" if expected else ""
+        accounts = f"discover: {{}}\n    {chosen}"
+        text = configuration(
+            simulator, accounts=accounts, poll="interval: 1h, stale_after: 2h", api="max_attempts: 1, page_size: 1000"
+        )
+        async with running(write(folder, simulator, text)) as it:
+            await it.ready()
+            here = World(it.daemon, it.http)
+            here.simulator, here.sids = simulator, sids
+            yield here
+
+
+def name_of(here: World, sid: str) -> str:
+    return here.daemon.poller.properties[sid].target.identity.name
+
+
+async def rows(page: Page) -> list[str]:
+    """The first cells of the rows of the properties, or trunks."""
+    return [text.split("\n")[0] for text in await page.locator(ROWS).all_inner_texts()]
+
+
+async def test_somebody_sees_at_a_glance_that_all_is_well(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here, visit(browser, here.url) as page:
+        assert await page.locator("h1").inner_text() == "✓ All is well: 3 properties up"
+        assert await page.title() == "all is well · SIP trunks"
+        assert await page.get_by_role("list", name="What is not well").count() == 0
+
+
+async def test_somebody_sees_what_is_down_since_when_and_why(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here:
+        down = here.sids[1]
+        here.simulator.fail(down, "403")
+        await here.poll(down)
+        since = here.daemon.poller.properties[down].down_since
+        assert since is not None
+        async with visit(browser, here.url) as page:
+            clock = time.strftime("%H:%M", time.gmtime(since))
+            assert (await page.locator("h1").inner_text()).startswith(
+                f"✕ 1 of 3 properties down, since {clock} UTC, for "
+            )
+            assert await page.title() == "1 down · SIP trunks"
+            trouble = page.get_by_role("list", name="What is not well").get_by_role("listitem").first
+            told = await trouble.inner_text()
+            assert told.startswith(f"1 property down: the account may not see it, since {clock} UTC, for ")
+            assert "last good data still shown" in told
+            assert "HTTP 403 Forbidden" in told
+            assert (await rows(page))[0] == name_of(here, down)
+            await trouble.get_by_role("link", name=name_of(here, down)).click()
+            assert (await page.locator(".verdict").inner_text()).startswith("✕ Down: the account may not see it, since")
+            assert await page.get_by_role("heading", level=1).inner_text() == name_of(here, down)
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+async def test_somebody_searches_a_property_and_finds_the_trunks_in_question(
+    tmp_path: Path, browser: Browser, *, scripts: bool
+) -> None:
+    async with world(tmp_path) as here, visit(browser, here.url, java_script_enabled=scripts) as page:
+        wanted = here.sids[2]
+        await page.get_by_label("Search properties").fill(wanted[4:20].lower())
+        await page.get_by_role("button", name="Show").click()
+        await page.get_by_text("1 of 3 properties").wait_for()
+        assert await rows(page) == [name_of(here, wanted)]
+        await page.locator(f"{ROWS} a").click()
+        await page.get_by_label("State").select_option("inactive")
+        await page.get_by_role("button", name="Show").click()
+        await page.get_by_text(" of 60 trunks").wait_for()
+        await page.get_by_role("link", name="Channels").click()
+        await page.locator("th[aria-sort=ascending]").get_by_role("link", name="Channels").click()
+        await page.locator("th[aria-sort=descending]").get_by_role("link", name="Channels").wait_for()
+        limits = [int(text) for text in await page.locator("tbody td[data-label=Channels]").all_inner_texts()]
+        inactive = [
+            trunk.channel_limit for trunk in here.simulator.carrier.trunks(wanted) if trunk.provisioning_state == 0
+        ]
+        assert len(inactive) > 1
+        assert limits == sorted(inactive, reverse=True)
+        assert set(await page.locator("tbody td[data-label=State]").all_inner_texts()) == {"○ inactive"}
+        await page.get_by_role("link", name="Show all").click()
+        await page.get_by_text("60 trunks, page 1 of 2").wait_for()
+        await page.get_by_role("link", name="Next →").click()
+        await page.get_by_text("60 trunks, page 2 of 2").wait_for()
+        assert len(await rows(page)) == 10
+
+
+async def test_somebody_finds_what_changed(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here:
+        sid = here.sids[0]
+        trunk = here.simulator.carrier.trunks(sid)[7]
+        here.simulator.carrier.put(sid, replace(trunk, channel_limit=4711, name="Lift phones"))
+        await here.poll(sid)
+        async with visit(browser, here.url) as page:
+            shown = page.get_by_role("listitem").filter(has_text="Lift phones")
+            assert await shown.count() == 2
+            await page.get_by_role("link", name="All changes of the last day").click()
+            await page.get_by_label("Kind").select_option("channel_limit")
+            await page.get_by_text("1 change", exact=True).wait_for()
+            told = await shown.inner_text()
+            assert f"channel limit: {trunk.channel_limit} → 4,711" in told
+            await shown.get_by_role("link", name=name_of(here, sid)).click()
+            assert await rows(page) == ["Lift phones"]
+
+
+async def test_somebody_sees_what_is_not_as_agreed(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as plain:
+        first, second = [trunk.sip_trunk_sid for trunk in plain.simulator.carrier.trunks(plain.sids[0])][:2]
+    expected = f"{{trunks: [{{sid: {first}, channel_limit: 4711}}, {{sid: {second}}}, {{sid: STGONE}}]}}"
+    async with world(tmp_path, expected=expected) as here, visit(browser, here.url) as page:
+        assert await page.locator("h1").inner_text() == "▲ Every property is up, but not all is as it should be"
+        trouble = page.get_by_role("list", name="What is not well").get_by_role("listitem").first
+        assert (await trouble.inner_text()).startswith("Not as agreed: 2 things in 1 property")
+        await trouble.get_by_role("link").click()
+        assert "STGONE is not there" in await page.locator(".missing").inner_text()
+        await page.get_by_label("State").select_option("drift")
+        await page.get_by_text("1 of 60 trunks").wait_for()
+        assert "agreed 4711" in await page.locator("tbody td[data-label='Not as agreed']").inner_text()
+
+
+async def test_the_keyboard_alone_is_enough(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here, visit(browser, here.url) as page:
+        await page.keyboard.press("Tab")
+        assert await page.locator(":focus").inner_text() == "To the content"
+        assert await page.locator(":focus").is_visible()
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Tab")
+        assert await page.locator(":focus").get_attribute("name") == "q"
+        await page.keyboard.type(name_of(here, here.sids[1]))
+        await page.keyboard.press("Enter")
+        await page.get_by_text("1 of 3 properties").wait_for()
+        for _ in range(20):
+            await page.keyboard.press("Tab")
+            outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline == "solid"
+            if await page.locator(":focus").inner_text() == name_of(here, here.sids[1]):
+                break
+        await page.keyboard.press("Enter")
+        await page.get_by_role("heading", level=1, name=name_of(here, here.sids[1])).wait_for()
+
+
+async def test_the_page_comes_up_to_date_by_itself_and_leaves_what_somebody_does_there(
+    tmp_path: Path, browser: Browser
+) -> None:
+    async with world(tmp_path) as here, visit(browser, here.url) as page:
+        await page.clock.install()
+        await page.reload()
+        await page.locator(f"{ROWS} a").first.focus()
+        focused = await page.locator(":focus").inner_text()
+        falls = next(sid for sid in here.sids if name_of(here, sid) != focused)
+        here.simulator.fail(falls, "500")
+        await here.poll(falls)
+        await page.clock.run_for(10_000)
+        await page.get_by_role("heading", name="1 of 3 properties down").wait_for()
+        assert await page.locator(":focus").inner_text() == focused
+        assert (await rows(page))[0] == name_of(here, falls)
+        here.simulator.heal(falls)
+        await here.poll(falls)
+        await page.get_by_role("button", name="Refreshing by itself").click()
+        await page.clock.run_for(60_000)
+        assert "1 of 3 properties down" in await page.locator("h1").inner_text()
+
+
+async def test_the_page_says_that_what_it_shows_is_old_where_nobody_answers(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here, visit(browser, here.url) as page:
+        await page.clock.install()
+        await page.reload()
+        await page.route("**/*", lambda route: route.fulfill(status=200, content_type="text/html", body="another"))
+        await page.clock.run_for(10_000)
+        await page.get_by_role("alert").wait_for()
+        assert (await page.get_by_role("alert").inner_text()).startswith("No answer from the exporter since ")
+        await page.unroute("**/*")
+        await page.clock.run_for(10_000)
+        await page.get_by_role("alert").wait_for(state="hidden")
+
+
+async def test_names_that_hold_script_or_turn_text_around_run_nothing_and_harm_nothing(
+    tmp_path: Path, browser: Browser
+) -> None:
+    async with world(tmp_path) as here:
+        sid = here.sids[0]
+        trunks = here.simulator.carrier.trunks(sid)
+        for text, trunk in zip(HOSTILE, trunks, strict=False):
+            hostile = replace(
+                trunk, name=text, customer_reference=text, external_reference=text, default_caller_id=text
+            )
+            here.simulator.carrier.put(sid, hostile)
+        await here.poll(sid)
+        wish = (
+            "?q=%22%3E%3Cscript%3Ealert(5)%3C/script%3E&state=%22%3E%3Cb%3E&sort=%22%3E%3Cb%3E&page=-1&period=%3Cb%3E"
+        )
+        async with visit(browser, here.url, viewport={"width": 390, "height": 844}) as page:
+            for path in (
+                f"/properties/{sid}",
+                "/changes",
+                "/",
+                f"/properties/{sid}{wish}",
+                f"/changes{wish}",
+                f"/{wish}",
+            ):
+                await page.goto(path)
+                assert await page.locator("script").count() == 1
+                assert await page.locator("img, main style, main svg[onload]").count() == 0
+                assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            await page.goto(f"/properties/{sid}?q=script")
+            assert (await rows(page))[0] == "</title></style></script><svg onload=alert(3)>"
+            await page.goto(f"/properties/{sid}?q=gnp")
+            assert await rows(page) == ["\ufffdgnp.exe \ufffd \ufffd\ufffd"]
+
+
+async def test_a_property_of_a_hostile_name_is_opened_by_its_link(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here:
+        path = write(tmp_path, here.simulator)
+        names = ", ".join(
+            f"{{sid: {sid}, name: {json.dumps(text)}}}" for sid, text in zip(here.sids, HOSTILE, strict=False)
+        )
+        path.write_text(configuration(here.simulator, accounts=f"properties: [{names}]"))
+        async with running(path) as it, visit(browser, str(it.http.base_url)) as page:
+            await it.ready()
+            await page.reload()
+            await page.get_by_role("link", name=HOSTILE[0]).first.click()
+            assert await page.locator("h1").inner_text() == HOSTILE[0]
+            assert await page.title() == f"{HOSTILE[0]} · SIP trunks"
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+async def test_axe_finds_nothing_on_any_page(tmp_path: Path, browser: Browser, scheme: str, width: int) -> None:
+    async with world(tmp_path, trunks=12) as plain:
+        first = plain.simulator.carrier.trunks(plain.sids[0])[0].sip_trunk_sid
+    expected = f"{{only: true, trunks: [{{sid: {first}, channel_limit: 4711}}, {{sid: STGONE}}]}}"
+    async with world(tmp_path, trunks=12, expected=expected) as here:
+        sid, down = here.sids[:2]
+        trunk = here.simulator.carrier.trunks(sid)[7]
+        here.simulator.carrier.put(sid, replace(trunk, channel_limit=4711, name="Lift phones"))
+        here.simulator.fail(down, "500")
+        await here.poll(sid)
+        await here.poll(down)
+        found = []
+        async with visit(browser, here.url, color_scheme=scheme, viewport={"width": width, "height": 844}) as page:
+            for path in ("/", f"/properties/{sid}", f"/properties/{down}", "/changes", "/?q=nothing"):
+                await page.goto(path)
+                found += await findings(page)
+    assert found == []
+
+
+async def test_2000_properties_are_searched_sorted_and_paged_where_they_are(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path, properties=MANY, trunks=2) as here, visit(browser, here.url) as page:
+        assert "page 1 of 40" in await page.get_by_role("status").inner_text()
+        assert len(await rows(page)) == 50
+        assert len(await page.content()) < 150_000
+        await page.get_by_role("link", name="Property").click()
+        await page.get_by_role("link", name="Next →").click()
+        names = sorted((name_of(here, sid).casefold(), sid) for sid in here.sids)
+        assert [name.casefold() for name in await rows(page)] == [name for name, _ in names[50:100]]
+        await page.get_by_label("Search properties").fill(here.sids[1234])
+        await page.get_by_text(f"1 of {MANY:,} properties").wait_for()
+        assert await rows(page) == [name_of(here, here.sids[1234])]
+
+
+async def test_a_browser_shows_the_metrics_that_were_sent_compressed(tmp_path: Path, browser: Browser) -> None:
+    sent: list[Scrape] = []
+    async with world(tmp_path, trunks=200) as here:
+        scrape = here.daemon.scraper.scrape
+
+        async def noted(*arguments: Any) -> Scrape:  # noqa: ANN401 - passes everything through
+            sent.append(await scrape(*arguments))
+            return sent[-1]
+
+        here.daemon.scraper.scrape = noted  # type: ignore[method-assign, assignment]  # watched
+        page = await browser.new_page()
+        await page.goto(f"{here.url}/metrics")
+        shown = await page.locator("pre").inner_text()
+        await page.close()
+
+    assert [answer.gzip for answer in sent] == [True]
+    assert shown == gzip.decompress(sent[0].body).decode()

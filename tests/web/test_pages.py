@@ -1,0 +1,261 @@
+"""What the pages tell, and that they cost nothing before they are opened; `test_browser` has the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.errors import Reason
+from exporter.history.hour import MINUTES
+from exporter.shard import Shard
+from exporter.simulator import Simulator, SimulatorOptions
+from exporter.web.pages.charts import bars, worst
+from exporter.web.pages.html import LONGEST, h, said
+from exporter.web.pages.wanted import Wanted
+from exporter.web.pages.words import REASONS, ago, since, span
+from tests.running import configuration, running, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Running
+
+NOW = 1_790_000_000.0
+
+
+def plain(markup: str) -> str:
+    """The text without its markup, style and script."""
+    text = re.sub(r"(?s)<(style|script)>.*?</\1>|<[^>]*>", " ", markup)
+    return re.sub(r" +([,;.:])", r"\1", " ".join(html.unescape(text).split()))
+
+
+async def told(it: Running) -> tuple[str, list[str]]:
+    """The overview's headline, and what it says is not well."""
+    page = (await it.http.get("/")).text
+    headline, troubles = re.findall(r"<h1.*?</h1>", page)[0], re.findall(r'<ul class="troubles".*?(?=<dl)', page)[0]
+    return plain(headline), [plain(each) for each in re.split(r'<li class="(?:bad|look)">', troubles)[1:]]
+
+
+async def test_the_pages_are_loaded_when_the_first_is_opened_and_not_before() -> None:
+    code = "import exporter.cli, sys; print([name for name in sys.modules if name.startswith('exporter.web.pages')])"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+
+    assert output.decode().strip() == "[]"
+
+
+async def test_a_first_round_under_way_is_no_trouble(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        simulator.fail(simulator.carrier.property_sids[0], "hang")
+        sids = ", ".join(f"{{sid: {sid}}}" for sid in simulator.carrier.property_sids)
+        path = write(tmp_path, simulator, configuration(simulator, accounts=f"properties: [{sids}]"))
+        async with running(path) as it:
+            await it.until(lambda: any(each.health.polls for each in it.daemon.poller.properties.values()))
+            assert await told(it) == ("… The first round is under way: 1 of 2 properties tried", [])
+
+
+async def test_no_property_at_all_is_not_well(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator, configuration(simulator, accounts="discover: {include: none}"))) as it,
+    ):
+        await it.daemon.poller.discoveries[simulator.options.account_sid].poll()
+        assert await told(it) == ("▲ There are no properties to poll", [])
+
+
+async def test_what_is_down_is_told_by_reason_and_the_first_few_by_name(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=9, trunks=3)) as simulator:
+        *many, one, well = simulator.carrier.property_sids
+        for sid in many:
+            simulator.fail(sid, "403")
+        simulator.fail(one, "404")
+        async with running(write(tmp_path, simulator)) as it:
+            await it.ready()
+            headline, troubles = await told(it)
+            name = it.daemon.poller.properties[one].target.identity.name
+            well_page = await it.http.get(f"/properties/{well}")
+            ill_page = await it.http.get(f"/properties/{one}")
+    assert headline.startswith("✕ 8 of 9 properties down, since ")
+    assert [each.partition(",")[0] for each in troubles] == [
+        "7 properties down: the account may not see it",
+        "1 property down: the API does not know it",
+    ]
+    assert "and 2 more" in troubles[0]
+    assert "no data shown" in troubles[1]
+    assert name in troubles[1]
+    assert "Up: polled" in plain(well_page.text)
+    assert "No data are shown" in plain(ill_page.text)
+
+
+async def test_a_look_up_of_properties_that_fails_is_told(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        simulator.fail(None, "403")
+        accounts = f"discover: {{}}\n    properties: [{{sid: {simulator.carrier.property_sids[0]}}}]"
+        async with running(write(tmp_path, simulator, configuration(simulator, accounts=accounts))) as it:
+            await it.ready()
+            headline, (trouble,) = await told(it)
+    assert headline == "✕ The exporter is in trouble"
+    why = "its properties cannot be looked up, for the account may not see it, since "
+    assert trouble.startswith(f"Account {simulator.options.account_sid}: {why}")
+
+
+async def test_a_configuration_that_was_refused_is_told_until_one_is_taken(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        path = write(tmp_path, simulator)
+        good = path.read_text()
+        async with running(path) as it:
+            await it.ready()
+            path.write_text("accounts: []")
+            assert (await it.http.post("/-/reload")).status_code == 500
+            headline, (trouble,) = await told(it)
+            path.write_text(good)
+            assert (await it.http.post("/-/reload")).status_code == 200
+            after = await told(it)
+    assert headline == "▲ Every property is up, but not all is as it should be"
+    assert trouble.startswith("The configuration could not be loaded anew, the old one stays, since ")
+    assert after == ("✓ All is well: 1 property up", [])
+
+
+async def test_the_exporters_own_trouble_goes_before_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.heartbeat.Heartbeat.trouble", "the event loop was held up")
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        assert await told(it) == (
+            "✕ The exporter is in trouble",
+            ["The exporter itself: the event loop was held up"],
+        )
+
+
+async def test_polls_that_do_not_come_when_they_should_are_told(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        path = write(tmp_path, simulator, configuration(simulator, poll="interval: 5m, stale_after: 10m"))
+        async with running(path) as it:
+            await it.ready()
+            late = it.daemon.poller.properties[simulator.carrier.property_sids[0]]
+            late.rhythm.due = asyncio.get_running_loop().time() - 301
+            _, (trouble,) = await told(it)
+    assert trouble.startswith("1 property overdue: no poll has ended since ")
+
+
+async def test_a_budget_that_cannot_carry_the_polls_is_told(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=3, trunks=3)) as simulator:
+        text = configuration(simulator, poll="interval: 2s").replace("per_second: 0", "per_second: 1")
+        async with running(write(tmp_path, simulator, text)) as it:
+            await it.until(lambda: len(it.daemon.poller.properties) == 3)
+            _, troubles = await told(it)
+    assert "The request budget is too small: 3 properties at 1 requests a second take 3 s, not 2 s" in troubles
+
+
+async def test_the_page_of_one_shard_says_so(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=8, trunks=3)) as simulator,
+        running(write(tmp_path, simulator), shard=Shard(1, 3)) as it,
+    ):
+        await it.ready()
+        page = plain((await it.http.get("/")).text)
+        mine = len(it.daemon.poller.properties)
+        other = next(sid for sid in simulator.carrier.property_sids if sid not in it.daemon.poller.properties)
+        elsewhere = await it.http.get(f"/properties/{other}")
+    assert 0 < mine < 8
+    assert f"This is shard 1 of 3, counted from 0; the others have {8 - mine} properties." in page
+    assert elsewhere.status_code == 404
+    assert "another shard's" in plain(elsewhere.text)
+
+
+@pytest.mark.parametrize("path", ["/", "/changes", "/properties/none"])
+async def test_no_page_lets_the_browser_do_more_than_the_page_needs(tmp_path: Path, path: str) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        answer = await it.http.get(path)
+    policy = dict(each.strip().split(" ", 1) for each in answer.headers["Content-Security-Policy"].split(";"))
+    hashed = {name: policy.pop(name) for name in ("style-src", "script-src")}
+    assert all(re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", each) for each in hashed.values())
+    assert policy == {
+        "default-src": "'none'",
+        "connect-src": "'self'",
+        "img-src": "data:",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    assert answer.headers["Content-Encoding"] in ("gzip", "deflate")
+
+
+async def test_links_lead_on_from_wherever_a_proxy_puts_the_pages(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        sid = simulator.carrier.property_sids[0]
+        pages = [(await it.http.get(path)).text for path in ("/", "/changes", f"/properties/{sid}")]
+    assert [
+        href for page in pages for href in re.findall(r'href="([^"]*)"', page) if href.startswith(("/", "http"))
+    ] == []
+    assert all('href="../changes' in page for page in pages[2:])
+
+
+def test_every_reason_has_words_of_its_own() -> None:
+    assert len(set(REASONS.values())) == len(Reason)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.0123, "12 ms"),
+        (1, "1 s"),
+        (59.6, "1 min"),
+        (3599, "59 min"),
+        (7500, "2 h 5 min"),
+        (86_400, "1 d"),
+        (100_000, "1 d 3 h"),
+    ],
+)
+def test_how_long_is_told_in_two_units_at_most(seconds: float, words: str) -> None:
+    assert span(seconds) == words
+
+
+def test_when_is_told_by_the_clock_and_by_the_day_where_it_was_another() -> None:
+    assert plain(since(NOW - 60, NOW)) == "since 14:12 UTC, for 1 min"
+    assert plain(since(NOW - 86_400, NOW)) == "since 20 Sep 2026, 14:13 UTC, for 1 d"
+    assert plain(str(ago(NOW + 5, NOW))) == "0 s ago"
+    assert ago(None, NOW) == "—"
+
+
+def test_text_is_escaped_wherever_it_stands_and_loses_what_cannot_be_seen() -> None:
+    made = h.p("<b>", ["&", None, h.b("x")], title='"><b>', class_=None, hidden=True, data_key="a\u202eb")
+
+    assert made == '<p title="&quot;&gt;&lt;b&gt;" hidden data-key="a\ufffdb">&lt;b&gt;&amp;<b>x</b></p>'
+    assert said("a\u202eb\n" + "w" * LONGEST) == f"<bdi>a\ufffdb {'w' * (LONGEST - 5)}…</bdi>"
+
+
+@pytest.mark.parametrize("page", ["", "0", "-1", "x", "1e3", "9" * 30, "²"])
+def test_a_page_number_that_cannot_be_meant_is_the_first(page: str) -> None:
+    assert Wanted.of({"page": page}).page == 1
+
+
+def test_what_is_asked_for_is_bounded_and_kept_in_the_links() -> None:
+    wanted = Wanted.of({"q": "a&b" + "x" * 1000, "state": "up", "page": "7", "other": "no"})
+
+    assert len(wanted.q) == 200
+    assert wanted.href(q="a&b", page=8) == "?q=a%26b&state=up&page=8"
+
+
+def test_a_failed_minute_differs_in_shape_and_the_words_say_as_much() -> None:
+    minutes = [0.0] * (MINUTES - 2) + [-1.0, 2.0]
+
+    assert 'd="M234 40v-40" class="behind"' in bars(minutes, "told")
+    assert 'd="M238 40v-32" class="good"' in bars(minutes, "told")
+    assert worst(minutes, "poll") == "slowest 2 s; 1 minute with a poll that failed"
+    assert worst([0.0] * MINUTES, "poll") == "no poll in the last hour"
