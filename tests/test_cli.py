@@ -143,6 +143,8 @@ async def test_an_address_in_use_or_a_bad_configuration_ends_with_1_and_a_senten
         (["--web.listen-address", "127.0.0.1:99999"], "expected [HOST]:PORT"),
         (["--web.telemetry-path", "metrics"], "expected a path like /metrics"),
         (["--web.telemetry-path", "/-/ready"], "/-/ready is another endpoint"),
+        (["--web.telemetry-path", "/changes"], "/changes is another endpoint"),
+        (["--web.telemetry-path", "/properties/metrics"], "/properties/metrics is another endpoint"),
         (["--web.telemetry-path", "//host"], "expected a path like /metrics"),
         (["--log.level", "loud"], "invalid choice: 'loud'"),
         (["serv"], "invalid choice: 'serv'"),

@@ -415,3 +415,43 @@ async def test_what_is_kept_of_a_failure_holds_none_of_what_it_came_through(api:
             kept = runner.rhythm._last_error  # noqa: SLF001 - what is held cannot be seen from outside
             assert kept
             assert (kept.__traceback__, kept.__context__, kept.__cause__) == (None, None, None)
+
+
+@on_fake_clock
+async def test_what_the_pages_tell_of_the_last_hour_and_of_a_failure_is_kept(api: FakeApi) -> None:
+    api.latency["S1"] = 5
+    async with Polled(config()) as polled:
+        await polled.polls(1)
+        poller = polled.poller.properties["S1"]
+        assert (poller.down_since, poller.last_failure) == (None, None)
+        assert poller.hour.minutes(now())[-1] == 5
+
+        api.faults["S1"] = 500
+        await polled.polls(2)
+        first = polled.value("siptrunk_property_last_poll_timestamp_seconds")
+        await polled.polls(4)
+        last = polled.value("siptrunk_property_last_poll_timestamp_seconds")
+        assert first != last
+        assert poller.down_since == first
+        assert poller.last_failure
+        assert poller.last_failure[0] == last
+        assert poller.last_failure[1].startswith("server_error: ")
+        assert sum(minute < 0 for minute in poller.hour.minutes(now())) == 3
+
+        del api.faults["S1"]
+        await polled.polls(5)
+        assert poller.down_since is None
+        assert poller.last_failure[0] == last
+
+
+@on_fake_clock
+async def test_what_is_looked_at_is_what_is_served_and_nothing_once_that_is_withdrawn(api: FakeApi) -> None:
+    async with Polled(config(stale_after=70)) as polled:
+        await polled.polls(1)
+        poller = polled.poller.properties["S1"]
+        assert (await poller.viewed()).trunks == poller.view().trunks
+        assert poller.view().trunks
+
+        api.faults["S1"] = 500
+        await polled.polls(5)
+        assert (await poller.viewed()).trunks is None

@@ -257,7 +257,7 @@ def _table(wanted: Wanted, rows: Sequence[Row], now: float) -> Html:
     head = (
         wanted.heading("name", "Property"),
         wanted.heading("state", "State", first=True),
-        wanted.heading("age", "Data of"),
+        wanted.heading("age", "Last success"),
         wanted.heading("trunks", "Trunks", numeric=True),
         wanted.heading("active", "Active", numeric=True),
         wanted.heading("channels", "Channels", numeric=True),
@@ -281,7 +281,7 @@ def _row(row: Row, now: float) -> Html:
             h.small(sign("drift", f"{row.drift:,} not as agreed")) if row.drift else None,
             data_label="State",
         ),
-        h.td(ago(health.last_success, now), data_label="Data of"),
+        h.td(ago(health.last_success, now), data_label="Last success"),
         [h.td(number(value), class_="number", data_label=label) for label, value in numbers],
         h.td(
             _failure(row, now), data_label="Last failure", class_="failure whole" if row.poller.last_failure else "none"
