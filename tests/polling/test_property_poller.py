@@ -442,16 +442,3 @@ async def test_what_the_pages_tell_of_the_last_hour_and_of_a_failure_is_kept(api
         await polled.polls(5)
         assert poller.down_since is None
         assert poller.last_failure[0] == last
-
-
-@on_fake_clock
-async def test_what_is_looked_at_is_what_is_served_and_nothing_once_that_is_withdrawn(api: FakeApi) -> None:
-    async with Polled(config(stale_after=70)) as polled:
-        await polled.polls(1)
-        poller = polled.poller.properties["S1"]
-        assert (await poller.viewed()).trunks == poller.view().trunks
-        assert poller.view().trunks
-
-        api.faults["S1"] = 500
-        await polled.polls(5)
-        assert (await poller.viewed()).trunks is None
