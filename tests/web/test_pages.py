@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.errors import Reason
 from exporter.history.hour import MINUTES
@@ -154,6 +155,29 @@ async def test_a_budget_that_cannot_carry_the_polls_is_told(tmp_path: Path) -> N
     assert "The request budget is too small: 3 properties at 1 requests a second take 3 s, not 2 s" in troubles
 
 
+@pytest.mark.parametrize(
+    ("metrics", "told_of"),
+    [("info_labels: [customer_reference]", "CR-KEPT"), ("detail: property", None), ("detail: trunk", "Kept name")],
+)
+async def test_what_the_metrics_leave_out_of_the_trunks_no_page_tells(
+    tmp_path: Path, metrics: str, told_of: str | None
+) -> None:
+    texts = {"name": "Kept name", "customer_reference": "CR-KEPT", "default_caller_id": "+61255501234"}
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        async with running(write(tmp_path, simulator, configuration(simulator, metrics=metrics))) as it:
+            await it.ready()
+            trunk = simulator.carrier.trunks(sid)[0]
+            simulator.carrier.put(sid, replace(trunk, **texts))
+            await it.poll(sid)
+            paths = ("/", "/changes", f"/properties/{sid}", f"/properties/{sid}?q=Kept+name", "/changes?q=Kept+name")
+            pages = " ".join([plain((await it.http.get(path)).text) for path in paths])
+    assert trunk.sip_trunk_sid in pages
+    assert {text for text in texts.values() if text in pages} == (
+        set(texts.values()) if told_of == "Kept name" else {told_of} - {None}
+    )
+
+
 async def test_the_page_of_one_shard_says_so(tmp_path: Path) -> None:
     async with (
         Simulator(SimulatorOptions(properties=8, trunks=3)) as simulator,
@@ -220,6 +244,7 @@ def test_every_reason_has_words_of_its_own() -> None:
         (7500, "2 h 5 min"),
         (86_400, "1 d"),
         (100_000, "1 d 3 h"),
+        (100 * 86_400 + 7200, "100 d"),
     ],
 )
 def test_how_long_is_told_in_two_units_at_most(seconds: float, words: str) -> None:

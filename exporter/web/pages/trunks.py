@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
 from exporter.drift import FIELDS, drift_of
 from exporter.history.journal import Wanted as Sought
 from exporter.model import PROVISIONING_STATES, UNKNOWN, UNREADABLE
-from exporter.web.pages.changes import DAY, entries
+from exporter.web.pages.changes import DAY, entries, seen, withheld
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import Content, Html, h, said
 from exporter.web.pages.layout import document, figure, table
@@ -68,12 +70,12 @@ async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
         return None
     async with _READING:
         view = await poller.viewed()
-        listed = await asyncio.to_thread(_listed, view, wanted)
+        listed = await asyncio.to_thread(_listed, view, wanted, withheld(endpoints))
     now, identity = view.now, view.identity
     name = identity.name or identity.sid
     minutes = poller.hour.minutes(asyncio.get_running_loop().time())
     told = worst(minutes, "poll")
-    some = endpoints.poller.journal.newest_first(Sought(property_sid=sid, since=now - DAY), 0, LATEST)
+    some = seen(endpoints, Sought(property_sid=sid, since=now - DAY), LATEST)
     main = [
         h.p(h.a("← All properties", href=UP)),
         h.h1(said(name)),
@@ -133,14 +135,15 @@ def _failures(view: PropertyView) -> Html:
     )
 
 
-def _listed(view: PropertyView, wanted: Wanted) -> Content:
-    """Show the trunks that are asked for."""
+def _listed(view: PropertyView, wanted: Wanted, hidden: frozenset[str]) -> Content:
+    """Show the trunks that are asked for, without what is `hidden` of them."""
     if view.trunks is None:
         return None
     drift = _drift(view)
     there = {trunk.sid for trunk in view.trunks}
+    blank = dict.fromkeys(hidden)
     rows = [
-        Row(trunk, begun, trunk.active(view.now), drift.get(trunk.sid, ()))
+        Row(replace(trunk, **blank) if blank else trunk, begun, trunk.active(view.now), drift.get(trunk.sid, ()))
         for trunk, begun in zip(view.trunks, view.since, strict=True)
     ]
     found = wanted.sorted((row for row in rows if row.passes(wanted)), _SORTS, "name")

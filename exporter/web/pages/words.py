@@ -53,13 +53,13 @@ def number(value: int | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """Give how long, in two units at most: `5 s`, `3 min`, `2 h 5 min`, `4 d 3 h`."""
+    """Give how long, as exactly as it matters: `5 s`, `3 min`, `2 h 5 min`, `4 d 3 h`, `365 d`."""
     if seconds < 1:
         return "0 s" if seconds < 0.001 else f"{seconds * 1000:.0f} ms"  # noqa: PLR2004 - a millisecond
     whole = round(seconds)
     for unit, size, lesser, part in (("d", 86_400, "h", 3600), ("h", 3600, "min", 60)):
         if whole >= size:
-            rest = whole % size // part
+            rest = whole % size // part if whole < 100 * size else 0
             return f"{whole // size} {unit}" + (f" {rest} {lesser}" if rest else "")
     return f"{whole // 60} min" if whole >= 60 else f"{whole} s"  # noqa: PLR2004 - a minute
 
@@ -108,10 +108,10 @@ def reason_of(error: str) -> tuple[str, str]:
 
 def happened(change: Change) -> list[Html | str]:
     """Say what has changed."""
-    if change.field in ("added", "removed", "deactivated", "reactivated"):
-        return [change.field]
-    what = "renamed" if change.field == "name" else change.field.replace("_", " ")
-    return [what, ": ", _value(change.old), " → ", _value(change.new)]
+    what = change.field.replace("_", " ")
+    if change.old is None and change.new is None:
+        return [what if change.field == change.kind else f"another {what}"]
+    return ["renamed" if change.field == "name" else what, ": ", _value(change.old), " → ", _value(change.new)]
 
 
 def _value(value: str | int | None) -> Html | str:
