@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SMALL = 2**16
 """Most bytes of a body that is sent in one go."""
 PROPERTIES = "/properties/"
+PAGES = web.AppKey("pages", asyncio.Semaphore)
+"""Held while a page is made: of thousands of properties, or a hundred thousand trunks, not many are made at once."""
 RESERVED = ("/", "/changes", "/-/reload", "/api/v1/changes", *LINKS)
 """The paths that the metrics cannot have."""
 
@@ -49,6 +51,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     def application(self) -> web.Application:
         """Make the application that answers them."""
         app = web.Application()
+        app[PAGES] = asyncio.Semaphore(2)
         app.add_routes(
             [
                 web.get(self.telemetry_path, self._metrics),
@@ -89,7 +92,8 @@ class Endpoints(msgspec.Struct, frozen=True):
         # Nobody pays for the pages who opens none.
         from exporter.web.pages.opened import opened  # noqa: PLC0415 - see above
 
-        return await opened(self, request)
+        async with request.app[PAGES]:
+            return await opened(self, request)
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.json_response(msgspec.structs.asdict(self._gather()))

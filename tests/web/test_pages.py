@@ -57,6 +57,8 @@ async def test_a_first_round_under_way_is_no_trouble(tmp_path: Path) -> None:
         path = write(tmp_path, simulator, configuration(simulator, accounts=f"properties: [{sids}]"))
         async with running(path) as it:
             await it.until(lambda: any(each.health.polls for each in it.daemon.poller.properties.values()))
+            waiting = (await it.http.get(f"/properties/{simulator.carrier.property_sids[0]}")).text
+            assert "It was not polled yet." in plain(waiting)
             assert await told(it) == ("… The first round is under way: 1 of 2 properties tried", [])
 
 
@@ -120,6 +122,22 @@ async def test_a_configuration_that_was_refused_is_told_until_one_is_taken(tmp_p
     assert headline == "▲ Every property is up, but not all is as it should be"
     assert trouble.startswith("The configuration could not be loaded anew, the old one stays, since ")
     assert after == ("✓ All is well: 1 property up", [])
+
+
+async def test_what_changed_in_a_property_that_is_polled_no_more_is_told_still(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        gone, left = simulator.carrier.property_sids
+        path = write(tmp_path, simulator)
+        async with running(path) as it:
+            await it.ready()
+            trunk = simulator.carrier.trunks(gone)[0]
+            simulator.carrier.remove(gone, trunk.sip_trunk_sid)
+            await it.poll(gone)
+            path.write_text(configuration(simulator, accounts=f"properties: [{{sid: {left}}}]"))
+            assert (await it.http.post("/-/reload")).status_code == 200
+            page = (await it.http.get("/changes")).text
+    assert f"{trunk.name} in {gone} removed" in plain(page)
+    assert f"properties/{gone}" not in page
 
 
 async def test_the_exporters_own_trouble_goes_before_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from exporter import __version__
-from exporter.web.pages.html import Content, Html, h, said
+from exporter.web.pages.html import LONGEST, Content, Html, h, said
 from exporter.web.status import LINKS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def document(title: str, main: Content, endpoints: Endpoints, *, up: str = "", l
     shard = endpoints.poller.shard
     head = h.head(
         h.meta(charset="utf-8"),
-        h.title(f"{title} · SIP trunks"),
+        h.title(f"{title[:LONGEST]} · SIP trunks"),
         h.meta(name="viewport", content="width=device-width, initial-scale=1"),
         h.meta(name="color-scheme", content="light dark"),
         h.link(rel="icon", href=f"data:image/svg+xml,{quote(icon)}"),

@@ -32,8 +32,6 @@ STATES = {
     "deactivated": "deactivated",
     **{state: state for state in (*PROVISIONING_STATES.values(), UNKNOWN)},
 }
-_READING = asyncio.Semaphore(2)
-"""A list of 100,000 trunks takes memory while it is read, which not many may take at once."""
 
 
 class Row(NamedTuple):
@@ -68,9 +66,8 @@ async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
     poller, shown = endpoints.poller.properties.get(sid), endpoints.snapshot.get(sid)
     if not poller or not shown:
         return None
-    async with _READING:
-        view = await poller.viewed()
-        listed = await asyncio.to_thread(_listed, view, wanted, withheld(endpoints))
+    view = await poller.viewed()
+    listed = await asyncio.to_thread(_listed, view, wanted, withheld(endpoints))
     now, identity = view.now, view.identity
     name = identity.name or identity.sid
     minutes = poller.hour.minutes(asyncio.get_running_loop().time())
