@@ -248,11 +248,14 @@ class PropertyPoller:
 
     async def viewed(self) -> PropertyView:
         """Give the same; others have their turn while a long list is read."""
-        view = self._view(None)
-        if self._seconds_left() <= 0:
-            return view
-        # What a poll brings meanwhile is not mixed with what was there when it was asked for.
-        return replace(view, trunks=await asyncio.to_thread(self._listing.records, self._listing.kept))
+        while True:
+            view = self._view(None)
+            if self._seconds_left() <= 0:
+                return view
+            trunks = await asyncio.to_thread(self._listing.records)
+            # Where a poll has brought another list meanwhile, the one does not go with the other.
+            if self._since is view.since:
+                return replace(view, trunks=trunks)
 
     def _view(self, trunks: tuple[Trunk, ...] | None) -> PropertyView:
         now, expected = self._around.clock(), self.target.expected

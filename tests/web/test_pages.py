@@ -92,7 +92,7 @@ async def test_what_is_down_is_told_by_reason_and_the_first_few_by_name(tmp_path
     assert "no data shown" in troubles[1]
     assert name in troubles[1]
     assert "Up: polled" in plain(well_page.text)
-    assert "No data are shown" in plain(ill_page.text)
+    assert "No data are served" in plain(ill_page.text)
 
 
 async def test_a_look_up_of_properties_that_fails_is_told(tmp_path: Path) -> None:
@@ -122,6 +122,20 @@ async def test_a_configuration_that_was_refused_is_told_until_one_is_taken(tmp_p
     assert headline == "▲ Every property is up, but not all is as it should be"
     assert trouble.startswith("The configuration could not be loaded anew, the old one stays, since ")
     assert after == ("✓ All is well: 1 property up", [])
+
+
+async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.api.listing.MOST_KEPT_OF_ONE", 0)
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        page = plain((await it.http.get(f"/properties/{simulator.carrier.property_sids[0]}")).text)
+    assert "There was no room to keep the list of its trunks: /metrics has them." in page
+    assert "Up: polled" in page
 
 
 async def test_what_changed_in_a_property_that_is_polled_no_more_is_told_still(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from exporter.web.pages.words import REASONS, ago, day, lasting, number, plural,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from exporter.model import PropertyView, Trunk
+    from exporter.model import PropertyView, Shown, Trunk
     from exporter.polling.property_poller import PropertyPoller
     from exporter.web.app import Endpoints
     from exporter.web.pages.wanted import Wanted
@@ -77,9 +77,10 @@ async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
         h.p(h.a("← All properties", href=UP)),
         h.h1(said(name)),
         h.p("Property ", h.code(identity.sid), " of account ", h.code(identity.account_sid)),
-        _standing(poller, view),
+        _standing(poller, shown, view),
         h.div(
-            listed,
+            listed
+            or (h.p("There was no room to keep the list of its trunks: /metrics has them.") if shown.summary else None),
             h.div(
                 h.section(
                     h.h2("Polls"), figure("Slowest poll of each minute", bars(minutes, told), told), _failures(view)
@@ -98,7 +99,7 @@ async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
     return document(name, main, endpoints, up=UP, level=level)
 
 
-def _standing(poller: PropertyPoller, view: PropertyView) -> Content:
+def _standing(poller: PropertyPoller, shown: Shown, view: PropertyView) -> Content:
     """Say how the polling goes."""
     health, now = view.health, view.now
     coming = due(poller.rhythm.due - asyncio.get_running_loop().time())
@@ -108,11 +109,8 @@ def _standing(poller: PropertyPoller, view: PropertyView) -> Content:
         told = ["Up: polled ", ago(health.last_success, now), f", next {coming}"]
         return h.p(h.span(LEVELS["good"], aria_hidden="true"), " ", told, class_="verdict good")
     reason, detail = reason_of(health.last_error or "")
-    shows = (
-        ["The data shown are of ", ago(health.last_success, now), "."]
-        if view.trunks is not None
-        else ["No data are shown: the last good are too old, or there were none."]
-    )
+    served = ["The data served are of ", ago(health.last_success, now), "."]
+    none = "No data are served: the last good are too old, or there were none."
     return [
         h.p(
             h.span(LEVELS["bad"], aria_hidden="true"),
@@ -120,7 +118,7 @@ def _standing(poller: PropertyPoller, view: PropertyView) -> Content:
             since(poller.down_since or now, now),
             class_="verdict bad",
         ),
-        h.p(shows, f" The next poll comes {coming}. ", h.small(said(detail))),
+        h.p(served if shown.summary else none, f" The next poll comes {coming}. ", h.small(said(detail))),
     ]
 
 
