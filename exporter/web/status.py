@@ -31,7 +31,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def status_of(poller: Poller, properties: Iterable[Shown], now: float) -> Status:
-    """Gather what the status page shows; what is not known is None."""
+    """Gather what is told of the properties; what is not known is None."""
     discoveries = [
         {"account_sid": sid, "tried": discovery.tried, "error": discovery.last_error}
         for sid, discovery in poller.discoveries.items()
