@@ -154,6 +154,8 @@ class Telemetry:
         self.state_up: Gauge = self._make(Gauge, "state_up", registry=None)
         self.state_write_failures: Counter = self._make(Counter, "state_write_failures_total", registry=None)
         self._has_state = False
+        self.unwritten_since: float | None = None
+        """Since which Unix time the state file cannot be written; None where it can, or where there is none."""
         self.refused: dict[str, float] = {}
         """What could not be loaded, so that the old one stays, and since which Unix time."""
         self.slowest, self.requests = Hour(), Hour()
@@ -210,6 +212,7 @@ class Telemetry:
             for metric in (self.state_up, self.state_write_failures):
                 change(metric)
         self.state_up.set(bool(good))
+        self.unwritten_since = (self.unwritten_since or time.time()) if good is False else None
 
     def web_loaded(self, good: bool) -> None:  # noqa: FBT001 - it is all there is to tell
         """Note an attempt to load the web configuration."""

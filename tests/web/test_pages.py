@@ -154,6 +154,20 @@ async def test_what_changed_in_a_property_that_is_polled_no_more_is_told_still(t
     assert f"properties/{gone}" not in page
 
 
+async def test_a_state_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        it.daemon.telemetry.state_kept(good=False)
+        _, (trouble,) = await told(it)
+        it.daemon.telemetry.state_kept(good=True)
+        _, after = await told(it)
+    assert trouble.startswith("The state file cannot be written: what is seen now is forgotten at a restart, since ")
+    assert after == []
+
+
 async def test_the_exporters_own_trouble_goes_before_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exporter.heartbeat.Heartbeat.trouble", "the event loop was held up")
     async with (

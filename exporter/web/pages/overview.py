@@ -189,6 +189,9 @@ def _troubles(endpoints: Endpoints, rows: Sequence[Row], now: float) -> Iterator
     for what, moment in endpoints.telemetry.refused.items():
         head = h.strong(f"The {what} could not be loaded anew, the old one stays")
         yield "look", [head, ", ", since(moment, now), h.small("The log names the faults.")]
+    if unwritten := endpoints.telemetry.unwritten_since:
+        head = h.strong("The state file cannot be written: what is seen now is forgotten at a restart")
+        yield "look", [head, ", ", since(unwritten, now), h.small("The log says why.")]
     if late := [row for row in rows if row.state == "late"]:
         oldest = min(row.shown.health.last_success or now for row in late)
         head = h.strong(f"{plural(len(late), 'property', 'properties')} overdue: no poll has ended")

@@ -103,13 +103,14 @@ def _standing(poller: PropertyPoller, shown: Shown, view: PropertyView) -> Conte
     """Say how the polling goes."""
     health, now = view.health, view.now
     coming = due(poller.rhythm.due - asyncio.get_running_loop().time())
-    if health.up is None:
-        return h.p(h.span(LEVELS["plain"], aria_hidden="true"), " It was not polled yet.", class_="verdict plain")
-    if health.up:
-        told = ["Up: polled ", ago(health.last_success, now), f", next {coming}"]
-        return h.p(h.span(LEVELS["good"], aria_hidden="true"), " ", told, class_="verdict good")
-    reason, detail = reason_of(health.last_error or "")
     served = ["The data served are of ", ago(health.last_success, now), "."]
+    if health.up is None:
+        told = h.p(h.span(LEVELS["plain"], aria_hidden="true"), " It was not polled yet.", class_="verdict plain")
+        return [told, h.p(served) if shown.summary else None]
+    if health.up:
+        up = ["Up: polled ", ago(health.last_success, now), f", next {coming}"]
+        return h.p(h.span(LEVELS["good"], aria_hidden="true"), " ", up, class_="verdict good")
+    reason, detail = reason_of(health.last_error or "")
     none = "No data are served: the last good are too old, or there were none."
     return [
         h.p(
