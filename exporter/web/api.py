@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import msgspec
+from msgspec.structs import replace
 
 from exporter.history.changes import Kind
 from exporter.history.journal import Wanted
@@ -16,15 +17,35 @@ from exporter.history.journal import Wanted
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-    from exporter.history.journal import Journal
+    from exporter.config import Metrics
+    from exporter.history.changes import Change
+    from exporter.polling.poller import Poller
 
 MOST = 1000
 """Most changes of one answer."""
+TEXTS = frozenset({"name", "customer_reference", "external_reference", "default_caller_id"})
+"""The fields of a trunk that tell about people."""
 _KEYS = ("property", "trunk", "kind", "since", "until", "limit", "skip")
 _MOST_SKIPPED = 10**9
 
 
-def changes(query: MultiMapping[str], journal: Journal, now: float) -> dict[str, Any]:
+def withheld(metrics: Metrics) -> frozenset[str]:
+    """Give the fields of trunks that the configuration keeps out of the metrics, and so of all else that is served."""
+    return TEXTS - {*(metrics.info_labels if metrics.detail == "trunk" else ())}
+
+
+def seen(poller: Poller, sought: Wanted, skip: int, most: int) -> list[Change]:
+    """Give up to `most` of the changes sought, without the newest `skip` of them and what is withheld of trunks."""
+    hidden = withheld(poller.config.metrics)
+    return [_without(hidden, each) for each in poller.journal.newest_first(sought, skip, most)]
+
+
+def _without(hidden: frozenset[str], change: Change) -> Change:
+    named = replace(change, trunk=None) if "name" in hidden else change
+    return replace(named, old=None, new=None) if change.field in hidden else named
+
+
+def changes(query: MultiMapping[str], poller: Poller, now: float) -> dict[str, Any]:
     """Give the changes that `query` asks for, the newest first, at the Unix time `now`.
 
     It may hold `property`, `trunk`, `kind` (repeatable), `since` and `until` (Unix times, or as RFC 3339 writes them),
@@ -43,7 +64,7 @@ def changes(query: MultiMapping[str], journal: Journal, now: float) -> dict[str,
     )
     most, skip = _number(query, "limit", 100, 1, MOST), _number(query, "skip", 0, 0, _MOST_SKIPPED)
     # One more than asked for tells whether there is another page.
-    found = journal.newest_first(wanted, skip, most + 1)
+    found = seen(poller, wanted, skip, most + 1)
     following = None
     if len(found) > most:
         # What is seen from now on would shift the pages.

@@ -100,7 +100,7 @@ class Endpoints(msgspec.Struct, frozen=True):
 
     async def _changes(self, request: web.Request) -> web.Response:
         try:
-            return web.json_response(changes(request.query, self.poller.journal, self.clock()))
+            return web.json_response(changes(request.query, self.poller, self.clock()))
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
 

@@ -40,7 +40,9 @@ DEPLOY = CHART.parents[1]
 RULES = sorted((DEPLOY / "prometheus" / "rules").glob("*.yml"))
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 
-README = dict(zip(("readme", "users", "client-certificates", "state"), blocks(CHART / "README.md", "yaml"), strict=True))
+README = dict(
+    zip(("readme", "users", "client-certificates", "state"), blocks(CHART / "README.md", "yaml"), strict=True)
+)
 CASES = ("default", *README, *sorted(path.stem for path in HERE.glob("*.yaml")))
 LEAST, *_, NEWEST = VERSIONS = ("1.27.0", "1.29.0", "1.33.0", "1.37.0")
 KUBERNETES_SCHEMAS = files("kubernetes_validate") / "kubernetes-json-schema"

@@ -205,7 +205,7 @@ async def test_a_budget_that_cannot_carry_the_polls_is_told(tmp_path: Path) -> N
     ("metrics", "told_of"),
     [("info_labels: [customer_reference]", "CR-KEPT"), ("detail: property", None), ("detail: trunk", "Kept name")],
 )
-async def test_what_the_metrics_leave_out_of_the_trunks_no_page_tells(
+async def test_what_the_metrics_leave_out_of_the_trunks_no_page_and_no_answer_tells(
     tmp_path: Path, metrics: str, told_of: str | None
 ) -> None:
     texts = {"name": "Kept name", "customer_reference": "CR-KEPT", "default_caller_id": "+61255501234"}
@@ -216,7 +216,14 @@ async def test_what_the_metrics_leave_out_of_the_trunks_no_page_tells(
             trunk = simulator.carrier.trunks(sid)[0]
             simulator.carrier.put(sid, replace(trunk, **texts))
             await it.poll(sid)
-            paths = ("/", "/changes", f"/properties/{sid}", f"/properties/{sid}?q=Kept+name", "/changes?q=Kept+name")
+            paths = (
+                "/",
+                "/changes",
+                "/api/v1/changes",
+                f"/properties/{sid}",
+                f"/properties/{sid}?q=Kept+name",
+                "/changes?q=Kept+name",
+            )
             pages = " ".join([plain((await it.http.get(path)).text) for path in paths])
     assert trunk.sip_trunk_sid in pages
     assert {text for text in texts.values() if text in pages} == (

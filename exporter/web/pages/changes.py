@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from msgspec.structs import replace
-
 from exporter.history.changes import Kind
 from exporter.history.journal import Wanted as Sought
+from exporter.web.api import seen
 from exporter.web.pages.html import Html, h, said
 from exporter.web.pages.layout import document, property_link
 from exporter.web.pages.words import ago, happened
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from exporter.web.pages.wanted import Wanted
 
 DAY = 86_400
-TEXTS = frozenset({"name", "customer_reference", "external_reference", "default_caller_id"})
-"""The fields of a trunk that tell about people."""
 SEARCHED = 10_000
 """Most changes, the newest, among which a page looks."""
 _KINDS = {"": "all", **{kind.value: kind.value.replace("_", " ") for kind in Kind}}
@@ -33,7 +30,7 @@ async def changes(endpoints: Endpoints, wanted: Wanted) -> str:
     now = endpoints.clock()
     kinds = frozenset({Kind(wanted.state)}) if wanted.state in list(Kind) else frozenset()
     begin = None if wanted.period == "all" else now - DAY
-    every = seen(endpoints, Sought(kinds=kinds, since=begin), SEARCHED)
+    every = seen(endpoints.poller, Sought(kinds=kinds, since=begin), 0, SEARCHED)
     sought = wanted.q.casefold()
     found = [each for each in every if not sought or any(sought in text for text in _texts(endpoints, each))]
     title = "All changes that are kept" if wanted.period == "all" else "Changes of the last day"
@@ -48,24 +45,6 @@ async def changes(endpoints: Endpoints, wanted: Wanted) -> str:
         h.p(h.a(other[1], href=wanted.href(period=other[0], page=1))),
     ]
     return document(title, main, endpoints)
-
-
-def seen(endpoints: Endpoints, sought: Sought, most: int) -> list[Change]:
-    """Give the newest changes, without what is not told of trunks."""
-    hidden = withheld(endpoints)
-    some = endpoints.poller.journal.newest_first(sought, 0, most)
-    return [_without(hidden, each) for each in some] if hidden else some
-
-
-def withheld(endpoints: Endpoints) -> frozenset[str]:
-    """Give the fields of trunks that the configuration keeps out of the metrics, so that no page has them either."""
-    metrics = endpoints.poller.config.metrics
-    return TEXTS - {*(metrics.info_labels if metrics.detail == "trunk" else ())}
-
-
-def _without(hidden: frozenset[str], change: Change) -> Change:
-    named = replace(change, trunk=None) if "name" in hidden else change
-    return replace(named, old=None, new=None) if change.field in hidden else named
 
 
 def entries(endpoints: Endpoints, some: Iterable[Change], now: float, up: str = "") -> Html:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from exporter.history.hour import MINUTES
 from exporter.history.journal import Wanted as Sought
 from exporter.turns import Turns
+from exporter.web.api import seen
 from exporter.web.pages.api import api, configuration
-from exporter.web.pages.changes import DAY, entries, seen
+from exporter.web.pages.changes import DAY, entries
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import Content, Html, h, said
 from exporter.web.pages.layout import document, figure, property_link, table
@@ -309,6 +310,6 @@ def due(seconds: float) -> str:
 
 
 def _changes(endpoints: Endpoints, now: float) -> Html:
-    some = seen(endpoints, Sought(since=now - DAY), LATEST)
+    some = seen(endpoints.poller, Sought(since=now - DAY), 0, LATEST)
     every = h.p(h.a("All changes of the last day", href="changes")) if some else None
     return h.section(h.h2("Changes of the last day"), entries(endpoints, some, now), every)

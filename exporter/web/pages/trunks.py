@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from exporter.drift import FIELDS, drift_of
 from exporter.history.journal import Wanted as Sought
 from exporter.model import PROVISIONING_STATES, UNKNOWN, UNREADABLE
-from exporter.web.pages.changes import DAY, entries, seen, withheld
+from exporter.web.api import seen, withheld
+from exporter.web.pages.changes import DAY, entries
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import Content, Html, h, said
 from exporter.web.pages.layout import document, figure, table
@@ -67,12 +68,12 @@ async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
     if not poller or not shown:
         return None
     view = await poller.viewed()
-    listed = await asyncio.to_thread(_listed, view, wanted, withheld(endpoints))
+    listed = await asyncio.to_thread(_listed, view, wanted, withheld(endpoints.poller.config.metrics))
     now, identity = view.now, view.identity
     name = identity.name or identity.sid
     minutes = poller.hour.minutes(asyncio.get_running_loop().time())
     told = worst(minutes, "poll")
-    some = seen(endpoints, Sought(property_sid=sid, since=now - DAY), LATEST)
+    some = seen(endpoints.poller, Sought(property_sid=sid, since=now - DAY), 0, LATEST)
     main = [
         h.p(h.a("← All properties", href=UP)),
         h.h1(said(name)),
