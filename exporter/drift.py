@@ -16,8 +16,8 @@ Drift = tuple[tuple[tuple[str, str], int], ...]
 
 FIELDS: Mapping[str, Callable[[Trunk, float], object]] = {
     "channel_limit": lambda trunk, _now: trunk.channel_limit,
-    "provisioning_state": lambda trunk, _now: None if trunk.provisioning_state is None else trunk.state,
-    "trunk_type": lambda trunk, _now: None if trunk.type is None else trunk.trunk_type,
+    "provisioning_state": lambda trunk, _now: trunk.told_state,
+    "trunk_type": lambda trunk, _now: trunk.told_type,
     "active": lambda trunk, now: trunk.active(now),
 }
 """What of a trunk can be expected: its key in the configuration, and its value at a Unix time, None if not known."""

@@ -65,6 +65,16 @@ class Trunk(msgspec.Struct, frozen=True, gc=False):
         return _label(TRUNK_TYPES, self.type)
 
     @property
+    def told_type(self) -> str | None:
+        """The same, None where the API gave none."""
+        return None if self.type is None else self.trunk_type
+
+    @property
+    def told_state(self) -> str | None:
+        """The provisioning state, None where the API gave none."""
+        return None if self.provisioning_state is None else self.state
+
+    @property
     def state(self) -> str:
         """The provisioning state as a label value; `unknown` for one undocumented or not given."""
         return _label(PROVISIONING_STATES, self.provisioning_state)

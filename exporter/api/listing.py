@@ -20,6 +20,7 @@ from exporter.api.transport import LARGE
 from exporter.config import Limits
 from exporter.errors import Anomaly, PollError, Reason
 from exporter.model import PROVISIONING_STATES, TRUNK_TYPES, Project, Trunk
+from exporter.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -87,7 +88,7 @@ class Listing(Generic[Record]):
 
     def __init__(self, reader: Reader[Record], query: Query) -> None:
         self.query = query
-        self.replaced: Callable[[tuple[Record, ...] | None, tuple[Record, ...]], None] | None = None
+        self.replaced: Callable[[tuple[Record, ...] | None, tuple[Record, ...]], Awaitable[None]] | None = None
         """Called with the list before, None where none is known, and the one that takes its place."""
         self._reader = reader
         self._count = 0
@@ -133,10 +134,11 @@ class Listing(Generic[Record]):
 
     async def _earlier(self, client: ApiClient) -> tuple[Record, ...] | None:
         """Read again what the last complete walk brought while others run; None where that cannot be."""
-        pages = iter(self._kept)
+        pages, turns = iter(self._kept), Turns()
 
         async def again(_skip: int) -> Page[Record]:
             kept = next(pages)
+            await turns.give()
             return await self._read(client, kept.size, lambda: kept.body)
 
         try:
@@ -199,7 +201,7 @@ class Listing(Generic[Record]):
 
         walked = await walk(page, self._limits.trunks_per_property)
         if self.replaced:
-            self.replaced(await self._earlier(asking.client), walked.records)
+            await self.replaced(await self._earlier(asking.client), walked.records)
         self._count, self._steady = asking.count, walked.steady
         self._keep(asking.client, tuple(came[-walked.pages :]) if asking.keeps else ())
         anomalies = walked.anomalies if asking.keeps else walked.anomalies + Counter({Anomaly.NOT_KEPT: 1})

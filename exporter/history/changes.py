@@ -36,12 +36,16 @@ class Kind(StrEnum):
 _COMPARED: tuple[tuple[Kind, str, Callable[[Trunk], Value]], ...] = (
     (Kind.RENAMED, "name", attrgetter("name")),
     (Kind.CHANNEL_LIMIT, "channel_limit", attrgetter("channel_limit")),
-    (Kind.PROVISIONING_STATE, "provisioning_state", attrgetter("state")),
-    (Kind.TYPE, "trunk_type", attrgetter("trunk_type")),
+    (Kind.PROVISIONING_STATE, "provisioning_state", attrgetter("told_state")),
+    (Kind.TYPE, "trunk_type", attrgetter("told_type")),
     (Kind.REFERENCE, "customer_reference", attrgetter("customer_reference")),
     (Kind.REFERENCE, "external_reference", attrgetter("external_reference")),
     (Kind.CALLER_ID, "default_caller_id", attrgetter("default_caller_id")),
 )
+
+
+_OPTIONAL = (Kind.REFERENCE, Kind.CALLER_ID)
+"""The kinds of what a trunk may do without; of the rest None is what an answer lacked, and that has not changed."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -85,7 +89,8 @@ def _between(before: Trunk | None, then: float, after: Trunk, now: float) -> Ite
             yield _as_a_whole(Kind.REACTIVATED if is_active else Kind.DEACTIVATED)
     if before != after:
         for kind, field, value in _COMPARED:
-            if (old := value(before)) != (new := value(after)):
+            old, new = value(before), value(after)
+            if old != new and (None not in (old, new) or kind in _OPTIONAL):
                 yield kind, field, old, new
 
 
@@ -98,15 +103,16 @@ def states_since(
 ) -> array[int]:
     """Give since which Unix time each trunk of `after` has its provisioning state; `before_since` is that of `before`.
 
-    Of a trunk not seen before that is when it was last modified: its state may be older, and is not younger.
+    Of a trunk not seen before that is when it was last modified: its state may be older, and is not younger. Where an
+    answer lacks the state, the time is below zero, and counts on once the state is told again.
     """
-    known = {trunk.sid: (trunk.state, since) for trunk, since in zip(before, before_since, strict=True)}
+    known = {trunk.sid: (trunk.told_state, abs(since)) for trunk, since in zip(before, before_since, strict=True)}
     seen = int(now)
 
     def since(trunk: Trunk) -> int:
-        if trunk.sid not in known:
-            return min(trunk.modified or seen, seen)
-        state, earlier = known[trunk.sid]
-        return earlier if state == trunk.state else seen
+        state = trunk.told_state
+        before, earlier = known.get(trunk.sid, (state, min(trunk.modified or seen, seen)))
+        time = earlier if state == before or None in (state, before) else seen
+        return time if state else -time
 
     return array("q", map(since, after))

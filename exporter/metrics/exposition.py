@@ -13,6 +13,7 @@ from prometheus_client import Metric
 from prometheus_client.utils import floatToGoString
 
 from exporter.metrics.families import LAYERS, Family, PropertyFamily, TrunkFamily, trunk_families
+from exporter.model import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -116,10 +117,12 @@ class TrunkLines:
         )
 
     def _numbers(self, property_sid: str, sids: Sequence[str], numbers: Sequence[int]) -> str:
-        """Write a line for each trunk whose number is given."""
+        """Write a line for each trunk whose number is given and above zero."""
         head, middle, after = self._stems[()]
         before = f"{head}{property_sid}{middle}"
-        return "".join([f"{before}{sid}{after}{number(each)}\n" for sid, each in zip(sids, numbers, strict=False)])
+        return "".join(
+            [f"{before}{sid}{after}{number(each)}\n" for sid, each in zip(sids, numbers, strict=False) if each > 0]
+        )
 
     def _chosen(
         self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], choice: Callable[[Trunk], int | None]
@@ -173,7 +176,8 @@ class PropertyLines:
             stems = self._stems
             lines = [f"{stems[values][0]}{_MARK}{stems[values][1]}{number(value)}\n" for values, value in samples]
             texts = "".join(lines).split(_MARK)
-            if len(self._made) < _KEPT_STEMS:
+            # What has a sample for each of many trunks is that of no other property, and is soon outdated.
+            if len(self._made) < _KEPT_STEMS and len(samples) <= len(KINDS):
                 self._made[samples] = texts
         return texts
 

@@ -70,7 +70,8 @@ class TrunkFamily(Described, frozen=True):
         """Yield the property's samples, the values in the order of `label_names`."""
         if self.since:
             for trunk, since in zip(view.trunks or (), view.since, strict=False):
-                yield (view.identity.sid, trunk.sid), since
+                if since > 0:
+                    yield (view.identity.sid, trunk.sid), since
             return
         for trunk in view.trunks or ():
             for values, number in self.samples(trunk, view.now):

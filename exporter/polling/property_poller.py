@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from exporter.api.client import ApiClient
     from exporter.api.credentials import Credentials
     from exporter.config import Expected, Filters, Limits, Poll
+    from exporter.history.changes import Change
     from exporter.history.journal import Journal
     from exporter.metrics.snapshot import Snapshot
     from exporter.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
+LONG = 5000
+"""Trunks from which on a thread compares two lists."""
 _NO_FAILURES = dict.fromkeys(Reason, 0)
 
 
@@ -68,7 +71,8 @@ class PropertyPoller:
         self.rhythm = Rhythm(target.identity.sid)
         self._around = around
         self._listing = trunks_of(target.credentials, target.identity.sid, target.filters)
-        self._listing.replaced = self._compare
+        self._listing.replaced = self._replace
+        self._replacing = False
         self.key = key_of(self._listing.query, around.client.api.base_url)
         self._health = Health(0, _NO_FAILURES)
         self.hour = Hour()
@@ -221,22 +225,44 @@ class PropertyPoller:
         elif before.polls:
             log.info("poll succeeded again", extra=about)
 
-    def _compare(self, before: tuple[Trunk, ...] | None, after: tuple[Trunk, ...]) -> None:
+    async def _replace(self, before: tuple[Trunk, ...] | None, after: tuple[Trunk, ...]) -> None:
         """Note what has changed since `before`, the last complete list known; None where there was none."""
-        identity, now = self.target.identity, self._around.clock()
-        if before is not None and len(before) != len(self._since):
-            # What was recalled an earlier exporter may have read otherwise.
-            self._since = states_since((), (), before, now)
+        now = self._around.clock()
+        self._replacing = True
+        try:
+            if len(after) > LONG:
+                found = await asyncio.to_thread(self._found, before, after, now)
+            else:
+                found = self._found(before, after, now)
+        finally:
+            self._replacing = False
+        self._take(*found, now)
+
+    def _found(
+        self, before: tuple[Trunk, ...] | None, after: tuple[Trunk, ...], now: float
+    ) -> tuple[list[Change], Sequence[int]]:
+        """Give what has changed, and since when each trunk has its state now."""
         if before is None:
-            self._since = states_since((), (), after, now)
-        elif changes := list(compare(identity.sid, before, self._seen_at, after, now)):
+            return [], states_since((), (), after, now)
+        # What was recalled an earlier exporter may have read otherwise.
+        since = self._since if len(before) == len(self._since) else states_since((), (), before, now)
+        changes = list(compare(self.target.identity.sid, before, self._seen_at, after, now))
+        return changes, since if before is after else states_since(before, since, after, now)
+
+    def _take(self, changes: list[Change], since: Sequence[int], now: float) -> None:
+        self._since, self._seen_at = since, now
+        if changes:
             counted = Counter(change.kind for change in changes)
             self._changes = tuple([count + counted[kind] for kind, count in zip(Kind, self._changes, strict=True)])
-            self._around.journal.record(identity, changes)
+            self._around.journal.record(self.target.identity, changes)
             self._remember(whole=True)
-        if before is not None and before is not after:
-            self._since = states_since(before, self._since, after, now)
-        self._seen_at = now
+
+    def _look_at_ends(self, trunks: tuple[Trunk, ...]) -> None:
+        """Note whose EndDate has come since these trunks were last looked at."""
+        # A list that is about to take their place is being compared with them.
+        if not self._replacing:
+            now = self._around.clock()
+            self._take(*self._found(trunks, trunks, now), now)
 
     def _remember(self, *, whole: bool) -> None:
         if self._around.memory:
@@ -276,7 +302,7 @@ class PropertyPoller:
             if trunks is None and left > 0:
                 trunks = self._listing.records()
                 if trunks is not None:
-                    self._compare(trunks, trunks)
+                    self._look_at_ends(trunks)
             shown = snapshot.publish(self._view(trunks if left > 0 else None))
         if shown.summary:
             self._look_again(min(left, shown.summary.true_until - now))

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter.history.changes import Change, Kind, Value, compare, states_since
 from exporter.model import UNREADABLE, Trunk
-from tests.metrics.builders import NOW, trunk
+from tests.metrics.builders import NOW, lines_of, trunk, view
 from tests.metrics.strategies import TRUNKS
 
 THEN = NOW - 60
+SINCE = "siptrunk_provisioning_state_since_timestamp_seconds"
 LISTS = st.lists(TRUNKS, max_size=5, unique_by=lambda each: each.sid)
 AHEAD, BETWEEN = int(NOW) + 1, int(NOW) - 30
 
@@ -28,9 +30,7 @@ def changes(before: list[Trunk], after: list[Trunk]) -> list[tuple[str, Kind, st
     ("before", "after", "expected"),
     [
         ({"name": "a"}, {"name": "b"}, (Kind.RENAMED, "name", "a", "b")),
-        ({"name": None}, {"name": "b"}, (Kind.RENAMED, "name", None, "b")),
         ({"channel_limit": 30}, {"channel_limit": 0}, (Kind.CHANNEL_LIMIT, "channel_limit", 30, 0)),
-        ({"channel_limit": 30}, {"channel_limit": None}, (Kind.CHANNEL_LIMIT, "channel_limit", 30, None)),
         (
             {"provisioning_state": 1},
             {"provisioning_state": 2},
@@ -44,6 +44,7 @@ def changes(before: list[Trunk], after: list[Trunk]) -> list[tuple[str, Kind, st
         ({"type": 0}, {"type": 1}, (Kind.TYPE, "trunk_type", "ip_to_ip", "authenticated")),
         ({"customer_reference": "a"}, {"customer_reference": "b"}, (Kind.REFERENCE, "customer_reference", "a", "b")),
         ({"external_reference": "a"}, {"external_reference": ""}, (Kind.REFERENCE, "external_reference", "a", "")),
+        ({"external_reference": "a"}, {}, (Kind.REFERENCE, "external_reference", "a", None)),
         ({"default_caller_id": "1"}, {"default_caller_id": "2"}, (Kind.CALLER_ID, "default_caller_id", "1", "2")),
         ({}, {"end_date": BETWEEN}, (Kind.DEACTIVATED, "deactivated", None, None)),
         # Nobody wrote anything: the time that was set has come.
@@ -68,6 +69,10 @@ def test_each_kind_of_change_is_told_with_the_old_and_the_new_value(
         ({"end_date": UNREADABLE}, {}),
         ({"modified": 1}, {"modified": 2}),
         ({"provisioning_state": None}, {"provisioning_state": UNREADABLE}),
+        ({"provisioning_state": 2}, {"provisioning_state": None}),
+        ({"channel_limit": 30}, {"channel_limit": None}),
+        ({"name": None}, {"name": "b"}),
+        ({"type": None}, {"type": 0}),
     ],
 )
 def test_what_nobody_can_tell_or_nobody_asks_for_is_no_change(before: dict[str, Any], after: dict[str, Any]) -> None:
@@ -114,4 +119,16 @@ def test_a_state_lasts_since_it_was_first_seen_whatever_else_changes() -> None:
 
 @pytest.mark.parametrize(("modified", "expected"), [(None, int(NOW)), (0, int(NOW)), (7, 7), (AHEAD, int(NOW))])
 def test_at_first_sight_a_state_lasts_since_the_trunk_was_last_modified(modified: int | None, expected: int) -> None:
-    assert list(states_since((), (), [trunk(modified=modified)], NOW)) == [expected]
+    assert list(states_since((), (), [trunk(modified=modified, provisioning_state=1)], NOW)) == [expected]
+
+
+def test_an_answer_that_lacks_the_state_tells_no_time_and_the_next_one_goes_on_with_it() -> None:
+    known, lacking = trunk(provisioning_state=1, modified=100), trunk(modified=100)
+    hidden = states_since([known], [100], [lacking], NOW)
+
+    assert list(hidden) == [-100]
+    assert list(states_since([lacking], hidden, [known], NOW + 60)) == [100]
+    shown = [
+        len(lines_of(SINCE, replace(view(each), since=since))) for each, since in ((lacking, hidden), (known, [1]))
+    ]
+    assert shown == [0, 1]
