@@ -34,6 +34,8 @@ LONGEST_WAIT = 30.0
 """Most seconds to wait inside one poll before a retry; a longer `Retry-After` ends the poll and is obeyed after."""
 LONGEST_RETRY_AFTER = 3600.0
 """Most seconds that a `Retry-After` is obeyed: a mistaken year must not end the polling for good."""
+LONG = 0.25
+"""The part of `timeout` beyond which an answer took long: many such would have the others wait as if none came."""
 MOST_KEPT = 256 * 2**20
 """Most bytes that are kept of answers, compressed, all lists together: more than three million trunks' fit."""
 
@@ -132,7 +134,7 @@ class ApiClient:
             wait = 0.0
             async with self.budget.turn(manner.kind) as turn:
                 try:
-                    answer = await self._attempt(query, validators, spent, turn)
+                    answer = await self._attempt(query, validators, spent, turn, manner)
                 except CrowdedError:
                     # It is sent again once there is a place for its answer, which is no fault of the API.
                     manner.large = True
@@ -141,7 +143,6 @@ class ApiClient:
                     if pause is None:
                         raise
                     self._telemetry.api_retries.labels(error.reason).inc()
-                    manner.suspect = manner.suspect or error.reason is Reason.TIMEOUT
                     spent.append(wait := pause)
                     attempt += 1
                 else:
@@ -151,7 +152,9 @@ class ApiClient:
                     manner.large = manner.large or turn.kind.large
             await asyncio.sleep(wait)
 
-    async def _attempt(self, query: Query, validators: Validators | None, spent: list[float], turn: Turn) -> Answer:
+    async def _attempt(
+        self, query: Query, validators: Validators | None, spent: list[float], turn: Turn, manner: Manner
+    ) -> Answer:
         # The token may have changed while this waited.
         headers = {"Authorization": query.credentials.authorization}
         if validators and validators.etag:
@@ -167,6 +170,8 @@ class ApiClient:
             )
         finally:
             spent.append(now() - started)
+            if spent[-1] > LONG * self.api.timeout:
+                manner.took_long()
             self._telemetry.count_request(query.endpoint, str(statuses[-1]) if statuses else "error", spent[-1])
         if response.status == HTTPStatus.NOT_MODIFIED and validators:
             return Answer(None, validators, sum(spent))

@@ -64,7 +64,7 @@ class Rhythm:
         """Note how a poll ended, and plan the next: at once where a token was rejected that is `outdated`."""
         self._ended = asyncio.get_running_loop().time()
         self._last_error = error
-        self.manner.suspect = error is not None and error.reason is Reason.TIMEOUT
+        self.manner.ended()
         self._auth_failures = self._auth_failures + 1 if error and error.reason is Reason.AUTH else 0
         if self.rejected and outdated:
             self.ask()

@@ -48,7 +48,7 @@ def test_a_large_answer_that_finds_no_place_is_asked_for_again_once_there_is_one
     """Of two places one is for large answers."""
 
     async def large(_request: httpx.Request) -> httpx.Response:
-        return answer(Chunks([bytes(LARGE), b"x"], seconds=2))
+        return answer(Chunks([bytes(LARGE), b"x"], seconds=1))
 
     async def story(client: ApiClient) -> list[Manner]:
         manners = [Manner(), Manner()]
