@@ -18,6 +18,10 @@ LARGE_AT_ONCE = 8
 """Most large answers in flight, and not read yet, however many requests may be."""
 SPARED_FOR = 120.0
 """Seconds for which places are kept free of suspects, counted from when others last wanted as many."""
+LONG = 0.25
+"""The part of the time limit beyond which answers take long: many such have others wait much as if none came."""
+NEWEST = 1 / 3
+"""How much the newest answer counts in how long answers take: one that hangs is enough, one that is slow is not."""
 
 
 class Kind(NamedTuple):
@@ -32,23 +36,29 @@ ORDINARY = KINDS[0]
 
 
 class Manner(msgspec.Struct):
-    """How whoever asks was answered, in the last poll or the one under way: `suspect` where any answer took long.
+    """How whoever asks was answered: `suspect` where answers took long, in the last poll or in the one under way.
 
-    `large` where much came; `slow` is what makes a suspect of the poll under way alone.
+    `large` where much came. `slow` is whether they took long in the one under way, at any time; `seconds` are how long
+    they take of late.
     """
 
     suspect: bool = False
     large: bool = False
     slow: bool = False
+    seconds: float = 0.0
 
     @property
     def kind(self) -> Kind:
         """The kind of the next request."""
         return KINDS[2 * self.suspect + self.large]
 
-    def took_long(self) -> None:
-        """Note an answer that took long, or did not come in time."""
-        self.suspect = self.slow = True
+    def took(self, seconds: float, limit: float) -> None:
+        """Note how long an answer took, or was waited for in vain, where it had so many seconds at most."""
+        self.seconds += (seconds - self.seconds) * NEWEST
+        if self.seconds > LONG * limit:
+            self.suspect = self.slow = True
+            # So that those who are quick again are so at once.
+            self.seconds = LONG * limit
 
     def ended(self) -> None:
         """Note that a poll has ended: whoever was quick throughout is no suspect any more."""

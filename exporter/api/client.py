@@ -34,8 +34,6 @@ LONGEST_WAIT = 30.0
 """Most seconds to wait inside one poll before a retry; a longer `Retry-After` ends the poll and is obeyed after."""
 LONGEST_RETRY_AFTER = 3600.0
 """Most seconds that a `Retry-After` is obeyed: a mistaken year must not end the polling for good."""
-LONG = 0.25
-"""The part of `timeout` beyond which an answer took long: many such would have the others wait as if none came."""
 MOST_KEPT = 256 * 2**20
 """Most bytes that are kept of answers, compressed, all lists together: more than three million trunks' fit."""
 
@@ -170,8 +168,7 @@ class ApiClient:
             )
         finally:
             spent.append(now() - started)
-            if spent[-1] > LONG * self.api.timeout:
-                manner.took_long()
+            manner.took(spent[-1], self.api.timeout)
             self._telemetry.count_request(query.endpoint, str(statuses[-1]) if statuses else "error", spent[-1])
         if response.status == HTTPStatus.NOT_MODIFIED and validators:
             return Answer(None, validators, sum(spent))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import __version__
-from exporter.api.budget import Manner
+from exporter.api.budget import Kind, Manner
 from exporter.api.client import Answer, ApiClient, Validators, refusal, wait_before_retry
 from exporter.api.transport import LARGE, Response
 from exporter.config import Api
@@ -50,17 +50,17 @@ def test_a_large_answer_that_finds_no_place_is_asked_for_again_once_there_is_one
     async def large(_request: httpx.Request) -> httpx.Response:
         return answer(Chunks([bytes(LARGE), b"x"], seconds=1))
 
-    async def story(client: ApiClient) -> list[Manner]:
+    async def story(client: ApiClient) -> list[Kind]:
         manners = [Manner(), Manner()]
         async with client.ask(QUERY, None, manners[0]):
             second = asyncio.create_task(asked(client, manner=manners[1]))
             await asyncio.sleep(60)
             assert (len(api.requests), second.done()) == (2, False)
         assert len((await second).body or b"") == LARGE + 1
-        return manners
+        return [manner.kind for manner in manners]
 
     api = FakeApi(large)
-    assert api.run(story, max_concurrency=2, max_attempts=1) == [Manner(large=True)] * 2
+    assert api.run(story, max_concurrency=2, max_attempts=1) == [Kind(large=True)] * 2
     assert len(api.requests) == 3
     assert api.counted("api_requests_total", endpoint="sip_trunks", code="200") == 3
 

@@ -65,7 +65,7 @@ async def test_properties_that_are_slow_but_in_time_do_not_delay_the_others(
 ) -> None:
     good = ["G0", "G1"]
     slow(api, bad := [f"S{number}" for number in range(24)], seconds)
-    slow(api, good, lambda _skip: LATENCY, trunks=10)
+    slow(api, good, lambda skip: 4.0 if skip == 5 else LATENCY, trunks=10)
     async with Polled(config(account(*bad, *good), api=replace(API, max_concurrency=8, page_size=2))) as polled:
         # In its first round nobody knows yet who will be slow.
         await asyncio.sleep(900)
@@ -77,7 +77,8 @@ async def test_properties_that_are_slow_but_in_time_do_not_delay_the_others(
             asked = [each for each in late if each.whose == sid]
             begun = [each.time for each in asked if each.query["Results_Skip"] == "0"]
             assert gaps(begun) == [pytest.approx(60)] * 19
-            took = pytest.approx(len(asked) / len(begun) * LATENCY)
+            # One answer that takes long is no reason to wait among those with whom all do.
+            took = pytest.approx(4.0 + (len(asked) / len(begun) - 1) * LATENCY)
             assert polled.value("siptrunk_property_last_poll_duration_seconds", sid) == took
         assert {asked.whose for asked in late} >= set(bad)
 

@@ -107,7 +107,7 @@ async def test_suspects_that_wait_keep_nobody_else_from_beginning() -> None:
     suspects = world.runners([f"H{number}" for number in range(50)], seconds=600)
     for suspect in suspects:
         suspect.rhythm.begin()
-        suspect.rhythm.manner.took_long()
+        suspect.rhythm.manner.took(60, 60)
         suspect.rhythm.ended(None, 60)
         world.schedule.plan(suspect)
     await asyncio.sleep(100)
