@@ -28,7 +28,10 @@ _NO_FAILURES = dict.fromkeys(Reason, 0)
 
 
 class Surroundings(msgspec.Struct):
-    """What all pollers share; `poll` and `limits` are replaced by a reload, `clock` gives the Unix time."""
+    """What all pollers share; `poll` and `limits` are replaced by a reload, `clock` gives the Unix time.
+
+    `ask` has a property polled at once.
+    """
 
     client: ApiClient
     snapshot: Snapshot
@@ -36,6 +39,7 @@ class Surroundings(msgspec.Struct):
     poll: Poll
     limits: Limits
     clock: Callable[[], float]
+    ask: Callable[[PropertyPoller], None]
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -156,8 +160,17 @@ class PropertyPoller:
             log.info("poll succeeded again", extra=about)
 
     def view(self) -> PropertyView:
-        """Give what is served now, the trunks read again; without them where they were not kept."""
-        return self._view(self._listing.records() if self._seconds_left() > 0 else None)
+        """Give what is served now, the trunks read again.
+
+        Where they were not kept it comes without them, and a poll comes at once.
+        """
+        recent = self._seconds_left() > 0
+        trunks = self._listing.records() if recent else None
+        shown = self._around.snapshot.get(self.target.identity.sid)
+        # Once, when they go: where that poll fails, the next comes in its time.
+        if recent and trunks is None and shown and shown.summary:
+            self._around.ask(self)
+        return self._view(trunks)
 
     def _view(self, trunks: tuple[Trunk, ...] | None) -> PropertyView:
         return PropertyView(self.target.identity, self._health, trunks, self._around.clock())
