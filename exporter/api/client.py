@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF = 0.5
 LONGEST_WAIT = 30.0
 """Most seconds to wait inside one poll before a retry; a longer `Retry-After` ends the poll and is obeyed after."""
-LONGEST_RETRY_AFTER = 3600.0
-"""Most seconds that a `Retry-After` is obeyed: a mistaken year must not end the polling for good."""
 MOST_KEPT = 256 * 2**20
 """Most bytes that are kept of answers, compressed, all lists together: more than three million trunks' fit."""
 
@@ -221,7 +219,7 @@ def _retry_after(value: str | None) -> float | None:
         seconds = float(value) if value.strip().isdecimal() else _seconds_until(value)
     except (ValueError, OverflowError):
         return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+    return max(seconds, 0.0)
 
 
 def _seconds_until(date: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 
 import httpx
@@ -155,9 +156,8 @@ def test_a_status_counts_even_where_its_body_cannot_be_read(status: int) -> None
         (" 5 ", 5),
         (http_date(90), 90),
         (http_date(-90), 0),
-        ("999999", 3600),
-        ("9" * 400, 3600),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600),
+        ("999999", 999_999),
+        ("9" * 400, math.inf),
         ("-5", None),
         ("1.5", None),
         ("soon", None),
@@ -180,9 +180,9 @@ PARTS = st.sampled_from(["Wed,", "Oct", "21", "0", "9999", "10000", "07:28:00", 
 
 @settings(deadline=None)
 @given(st.text() | st.lists(PARTS | st.text(max_size=3)).map(" ".join))
-def test_whatever_retry_after_says_the_wait_is_bounded(value: str) -> None:
+def test_whatever_retry_after_says_it_asks_for_no_less_than_nothing(value: str) -> None:
     error = refusal(Response(429, {"Retry-After": value}, b""))
-    assert error.retry_after is None or 0 <= error.retry_after <= 3600
+    assert error.retry_after is None or error.retry_after >= 0
 
 
 @pytest.mark.parametrize("drawn", [0.0, 1.0])
