@@ -221,7 +221,7 @@ async def test_a_shard_is_ready_when_its_own_properties_were_tried_and_tells_of_
             status = (await exporter.http.get("/api/v1/status")).json()
     assert [each["property_sid"] for each in status["properties"]] == own
     assert (status["shard_ordinal"], status["shards"], status["properties_elsewhere"]) == (0, 2, 8 - len(own))
-    assert f"{len(own)} of {len(own)} properties up." in page
+    assert f"{len(own)} of {len(own)} up" in page
     assert f"This is shard 0 of 2, counted from 0; the others have {8 - len(own)} properties." in page
 
 

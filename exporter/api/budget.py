@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 Waiter = tuple[int, asyncio.Future[None]]
 
 LARGE_AT_ONCE = 8
 """Most large answers in flight, and not read yet, however many requests may be."""
+SPARED_FOR = 120.0
+"""Seconds for which places are kept free of suspects, counted from when others last wanted as many."""
+LONG = 0.25
+"""The part of the time limit beyond which answers take long: many such have others wait much as if none came."""
+NEWEST = 1 / 3
+"""How much the newest answer counts in how long answers take: one that hangs is enough, one that is slow is not."""
 
 
 class Kind(NamedTuple):
@@ -30,28 +36,49 @@ ORDINARY = KINDS[0]
 
 
 class Manner(msgspec.Struct):
-    """How whoever asks was answered of late: `suspect` where nothing came in time, `large` where much came."""
+    """How whoever asks was answered: `suspect` where answers took long, in the last poll or in the one under way.
+
+    `large` where much came. `slow` is whether they took long in the one under way, at any time; `seconds` are how long
+    they take of late.
+    """
 
     suspect: bool = False
     large: bool = False
+    slow: bool = False
+    seconds: float = 0.0
 
     @property
     def kind(self) -> Kind:
         """The kind of the next request."""
         return KINDS[2 * self.suspect + self.large]
 
+    def took(self, seconds: float, limit: float) -> None:
+        """Note how long an answer took, or was waited for in vain, where it had so many seconds at most."""
+        self.seconds += (seconds - self.seconds) * NEWEST
+        if self.seconds > LONG * limit:
+            self.suspect = self.slow = True
+            # So that those who are quick again are so at once.
+            self.seconds = LONG * limit
+
+    def ended(self) -> None:
+        """Note that a poll has ended: whoever was quick throughout is no suspect any more."""
+        self.suspect, self.slow = self.slow, False
+
 
 class Budget:
     """Hands out turns to send a request, first come, first served.
 
     Turns are spaced evenly instead of given in bursts, so that no second holds more than the budget, wherever one
-    starts to count. Suspects, which have hung before, may hold only half of the places in flight: they must not
-    keep the others waiting. Nor must those whose answers are large, of which no more are held in memory at once.
+    starts to count. Suspects, which had others wait before, may hold only half of the places in flight where others
+    want the rest, or did of late: an API that is slow with everybody has all places. Nor must those keep others waiting
+    whose answers are large, of which no more are held in memory at once.
     """
 
     def __init__(self, in_flight: int, per_second: float) -> None:
         self._waiting: dict[Kind, deque[Waiter]] = {kind: deque() for kind in KINDS}
         self._held = dict.fromkeys(KINDS, 0)
+        self._wanted = {kind: (0, 0.0) for kind in KINDS if not kind.suspect}
+        """Most turns of a kind that were held and waited for together of late, and when that was."""
         self._came = 0
         self._last_turn = float("-inf")
         self.last_end = float("-inf")
@@ -90,6 +117,7 @@ class Budget:
         """Let a turn wait for a place and for the time to send."""
         self._came += 1
         self._waiting[turn.kind].append((self._came, turn.given))
+        self._want(turn.kind)
         self._give_turns()
 
     def leave(self, turn: Turn) -> None:
@@ -111,7 +139,15 @@ class Budget:
         if self._has_place(large) and all(given.done() for _, given in self._waiting[large]):
             turn.kind = large
         self._held[turn.kind] += 1
+        self._want(turn.kind)
         return turn.kind == large
+
+    def _want(self, kind: Kind) -> None:
+        if kind.suspect:
+            return
+        now, wanted = asyncio.get_running_loop().time(), self._held[kind] + len(self._waiting[kind])
+        if wanted >= self._wanted[kind][0] or now > self._wanted[kind][1] + SPARED_FOR:
+            self._wanted[kind] = wanted, now
 
     def _give_turns(self) -> None:
         loop = asyncio.get_running_loop()
@@ -144,11 +180,17 @@ class Budget:
         large = min(half, LARGE_AT_ONCE)
         held = self._held.items()
         return not (
-            (kind.suspect and sum(count for each, count in held if each.suspect) >= half)
+            (kind.suspect and sum(count for each, count in held if each.suspect) >= self._left(self._in_flight, KINDS))
             or (kind.large and sum(count for each, count in held if each.large) >= large)
             # Among the large ones too the suspects must not keep the others waiting.
-            or (kind.suspect and kind.large and self._held[kind] >= max(1, large // 2))
+            or (kind.suspect and kind.large and self._held[kind] >= self._left(large, [Kind(large=True)]))
         )
+
+    def _left(self, places: int, kinds: Iterable[Kind]) -> int:
+        """Tell how many of the places suspects may hold: what others of these kinds do not want, but half at least."""
+        since = asyncio.get_running_loop().time() - SPARED_FOR
+        recent = (self._wanted[kind] for kind in kinds if not kind.suspect)
+        return max(1, places // 2, places - sum(count for count, at in recent if at >= since))
 
 
 class Turn:

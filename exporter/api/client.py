@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF = 0.5
 LONGEST_WAIT = 30.0
 """Most seconds to wait inside one poll before a retry; a longer `Retry-After` ends the poll and is obeyed after."""
-LONGEST_RETRY_AFTER = 3600.0
-"""Most seconds that a `Retry-After` is obeyed: a mistaken year must not end the polling for good."""
 MOST_KEPT = 256 * 2**20
 """Most bytes that are kept of answers, compressed, all lists together: more than three million trunks' fit."""
 
@@ -132,7 +130,7 @@ class ApiClient:
             wait = 0.0
             async with self.budget.turn(manner.kind) as turn:
                 try:
-                    answer = await self._attempt(query, validators, spent, turn)
+                    answer = await self._attempt(query, validators, spent, turn, manner)
                 except CrowdedError:
                     # It is sent again once there is a place for its answer, which is no fault of the API.
                     manner.large = True
@@ -141,7 +139,6 @@ class ApiClient:
                     if pause is None:
                         raise
                     self._telemetry.api_retries.labels(error.reason).inc()
-                    manner.suspect = manner.suspect or error.reason is Reason.TIMEOUT
                     spent.append(wait := pause)
                     attempt += 1
                 else:
@@ -151,7 +148,9 @@ class ApiClient:
                     manner.large = manner.large or turn.kind.large
             await asyncio.sleep(wait)
 
-    async def _attempt(self, query: Query, validators: Validators | None, spent: list[float], turn: Turn) -> Answer:
+    async def _attempt(
+        self, query: Query, validators: Validators | None, spent: list[float], turn: Turn, manner: Manner
+    ) -> Answer:
         # The token may have changed while this waited.
         headers = {"Authorization": query.credentials.authorization}
         if validators and validators.etag:
@@ -167,6 +166,7 @@ class ApiClient:
             )
         finally:
             spent.append(now() - started)
+            manner.took(spent[-1], self.api.timeout)
             self._telemetry.count_request(query.endpoint, str(statuses[-1]) if statuses else "error", spent[-1])
         if response.status == HTTPStatus.NOT_MODIFIED and validators:
             return Answer(None, validators, sum(spent))
@@ -219,7 +219,7 @@ def _retry_after(value: str | None) -> float | None:
         seconds = float(value) if value.strip().isdecimal() else _seconds_until(value)
     except (ValueError, OverflowError):
         return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+    return max(seconds, 0.0)
 
 
 def _seconds_until(date: str) -> float:

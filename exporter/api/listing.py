@@ -228,7 +228,12 @@ class Listing(Generic[Record]):
         # A huge answer with something odd in it takes seconds, which the other properties should not wait for, and
         # much memory, for which other such answers should.
         async with client.reading_large:
-            return await asyncio.to_thread(lambda: self._reader.read(body(), longest))
+            reading = asyncio.ensure_future(asyncio.to_thread(lambda: self._reader.read(body(), longest)))
+            try:
+                return await asyncio.shield(reading)
+            finally:
+                # Whoever is cancelled waits too: the thread cannot be, and holds the memory until it has ended.
+                await asyncio.gather(reading, return_exceptions=True)
 
 
 class _Asking(msgspec.Struct, Generic[Record]):
@@ -255,7 +260,9 @@ class _Asking(msgspec.Struct, Generic[Record]):
             body = answer.body or b""
             self.seconds += answer.seconds
             self.size += len(body)
-            self.large = self.large or len(body) > LARGE
+            # Of an answer that says that it is unchanged it is told by what it was: the next may come whole again.
+            size = before.size if before and answer.body is None else len(body)
+            self.large = self.large or size > LARGE
             if self.seconds > LONGEST_WALK:
                 raise PollError(Reason.TIMEOUT, f"the walk through the pages took longer than {LONGEST_WALK:g} s")
             if self.size > LARGEST_WALK:

@@ -54,7 +54,9 @@ class Poller:
     ) -> None:
         client = ApiClient(config.api, telemetry)
         self.journal = Journal(config.state, clock)
-        self._around = Surroundings(client, snapshot, telemetry, config.poll, config.limits, clock, self.journal)
+        self._around = Surroundings(
+            client, snapshot, telemetry, config.poll, config.limits, clock, self.ask, self.journal
+        )
         self._config = config
         self.shard = shard
         self.elsewhere = 0
@@ -86,7 +88,7 @@ class Poller:
     def ask(self, runner: Runner) -> None:
         """Poll a property, or look an account up, at once."""
         runner.rhythm.ask()
-        self._schedule.plan(runner)
+        self._plan(runner)
 
     async def configure(self, config: Config) -> None:
         """Poll as another configuration has it from now on; what is the same in both keeps its data and rhythm.

@@ -38,7 +38,10 @@ _NO_FAILURES = dict.fromkeys(Reason, 0)
 
 
 class Surroundings(msgspec.Struct):
-    """What all pollers share; `poll` and `limits` are replaced by a reload, `clock` gives the Unix time."""
+    """What all pollers share; `poll` and `limits` are replaced by a reload, `clock` gives the Unix time.
+
+    `ask` has a property polled at once.
+    """
 
     client: ApiClient
     snapshot: Snapshot
@@ -46,6 +49,7 @@ class Surroundings(msgspec.Struct):
     poll: Poll
     limits: Limits
     clock: Callable[[], float]
+    ask: Callable[[PropertyPoller], None]
     journal: Journal
     memory: Memory | None = None
 
@@ -270,7 +274,16 @@ class PropertyPoller:
 
     def view(self) -> PropertyView:
         """Give what is served now, the trunks read again; without them where they were not kept."""
-        return self._view(self._listing.records() if self._seconds_left() > 0 else None)
+        return self._view(self._read_again() if self._seconds_left() > 0 else None)
+
+    def _read_again(self) -> tuple[Trunk, ...] | None:
+        """Read again what is served; where that was not kept, a poll comes at once."""
+        trunks = self._listing.records()
+        shown = self._around.snapshot.get(self.target.identity.sid)
+        # Once, when they go: where that poll fails, the next comes in its time.
+        if trunks is None and shown and shown.summary:
+            self._around.ask(self)
+        return trunks
 
     async def viewed(self) -> PropertyView:
         """Give the same; others have their turn while a long list is read."""
@@ -300,7 +313,7 @@ class PropertyPoller:
             shown = snapshot.publish_health(self.target.identity, self._health)
         else:
             if trunks is None and left > 0:
-                trunks = self._listing.records()
+                trunks = self._read_again()
                 if trunks is not None:
                     self._look_at_ends(trunks)
             shown = snapshot.publish(self._view(trunks if left > 0 else None))

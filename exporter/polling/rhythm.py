@@ -12,6 +12,9 @@ from exporter.errors import PollError, Reason
 SLOWEST_AUTH_RETRY = 600.0
 """Seconds between tries with credentials that were rejected, at the slowest (or the poll interval, if longer)."""
 
+LONGEST_RETRY_AFTER = 300.0
+"""Most seconds that a `Retry-After` is obeyed (or the poll interval, if longer): one answer must not silence long."""
+
 
 def phase(key: str) -> float:
     """Give the place within each interval of what has this Sid: 0 is its beginning, 1 its end."""
@@ -64,15 +67,15 @@ class Rhythm:
         """Note how a poll ended, and plan the next: at once where a token was rejected that is `outdated`."""
         self._ended = asyncio.get_running_loop().time()
         self._last_error = error
-        self.manner.suspect = error is not None and error.reason is Reason.TIMEOUT
+        self.manner.ended()
         self._auth_failures = self._auth_failures + 1 if error and error.reason is Reason.AUTH else 0
         if self.rejected and outdated:
             self.ask()
         self.plan(interval)
 
     def replan(self, interval: float) -> None:
-        """Take to a configuration that has changed; rejected credentials are tried at once."""
-        if self.rejected:
+        """Take to a configuration that has changed; what was rejected, or told to wait, is tried at once."""
+        if self.rejected or (self._last_error and self._last_error.retry_after):
             self.ask()
         self.plan(interval)
 
@@ -87,4 +90,5 @@ class Rhythm:
         else:
             self.due = self._ended + interval - (self._ended - self._phase * interval) % interval
         if self._last_error and self._last_error.retry_after:
-            self.due = max(self.due, self._ended + self._last_error.retry_after)
+            longest = max(LONGEST_RETRY_AFTER, interval)
+            self.due = max(self.due, self._ended + min(self._last_error.retry_after, longest))

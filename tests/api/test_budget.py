@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.api.budget import Budget, Kind
+from exporter.api.budget import SPARED_FOR, Budget, Kind
 from tests import fake_clock
 
 if TYPE_CHECKING:
@@ -104,9 +104,28 @@ def test_as_many_as_configured_are_in_flight_and_no_more(in_flight: int) -> None
 def test_suspects_hold_half_of_the_places_at_most(in_flight: int, suspects: int) -> None:
     async def story() -> None:
         turns = Turns(Budget(in_flight, 0))
-        await asyncio.gather(*(turns.take(seconds=10, suspect=True) for _ in range(20)))
-        assert turns.most == {True: suspects, False: 0}
+        await asyncio.gather(*(turns.take() for _ in range(20)))
+        await asyncio.gather(*(turns.take(seconds=1, suspect=True) for _ in range(20)))
+        assert turns.most[True] == suspects
 
+    fake_clock.run(story())
+
+
+@pytest.mark.parametrize(("in_flight", "large", "suspects"), [(8, False, 8), (8, True, 4), (64, True, 8)])
+def test_suspects_hold_all_places_but_those_that_others_wanted_at_once_of_late(
+    in_flight: int, suspects: int, *, large: bool
+) -> None:
+    async def story() -> None:
+        turns = Turns(Budget(in_flight, 0))
+        for seconds, others in ((0.0, 0), (SPARED_FOR, 1), (SPARED_FOR / 2, 0), (SPARED_FOR * 2, 0)):
+            await asyncio.sleep(seconds)
+            turns.most[True] = 0
+            await asyncio.gather(*(turns.take(seconds=1, large=large) for _ in range(others)))
+            await asyncio.gather(*(turns.take(seconds=1, suspect=True, large=large) for _ in range(40)))
+            most.append(turns.most[True])
+        assert most == [suspects, suspects - 1, suspects - 1, suspects]
+
+    most: list[int] = []
     fake_clock.run(story())
 
 
@@ -124,6 +143,7 @@ def test_large_answers_hold_half_of_the_places_at_most_and_never_more_than_a_few
 def test_large_answers_that_hang_leave_places_to_those_that_do_not(in_flight: int, both: int, others: int) -> None:
     async def story() -> None:
         turns = Turns(Budget(in_flight, 0))
+        await asyncio.gather(*(turns.take(large=True) for _ in range(20)))
         every = [asyncio.create_task(turns.take(seconds=100, suspect=True, large=True)) for _ in range(20)]
         every += [asyncio.create_task(turns.take(after=1, seconds=100, large=True)) for _ in range(20)]
         await asyncio.sleep(2)
@@ -139,6 +159,8 @@ def test_the_places_that_a_kind_may_not_have_are_free_for_the_others_at_once(kin
     async def story() -> None:
         turns = Turns(Budget(4, 0))
         held = 1 if kind.suspect and kind.large else 2
+        await asyncio.gather(*(turns.take(large=large) for large in (False, True) for _ in range(4)))
+        turns.times.clear()
         every = [asyncio.create_task(turns.take(-1, seconds=100, **kind._asdict())) for _ in range(20)]
         await asyncio.gather(*(turns.take(name, after=1, seconds=1) for name in range(8 - 2 * held)))
         assert turns.held == {True: 0, False: 0} | {kind.suspect: held}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 
 import httpx
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter import __version__
-from exporter.api.budget import Manner
+from exporter.api.budget import Kind, Manner
 from exporter.api.client import Answer, ApiClient, Validators, refusal, wait_before_retry
 from exporter.api.transport import LARGE, Response
 from exporter.config import Api
@@ -48,19 +49,19 @@ def test_a_large_answer_that_finds_no_place_is_asked_for_again_once_there_is_one
     """Of two places one is for large answers."""
 
     async def large(_request: httpx.Request) -> httpx.Response:
-        return answer(Chunks([bytes(LARGE), b"x"], seconds=2))
+        return answer(Chunks([bytes(LARGE), b"x"], seconds=1))
 
-    async def story(client: ApiClient) -> list[Manner]:
+    async def story(client: ApiClient) -> list[Kind]:
         manners = [Manner(), Manner()]
         async with client.ask(QUERY, None, manners[0]):
             second = asyncio.create_task(asked(client, manner=manners[1]))
             await asyncio.sleep(60)
             assert (len(api.requests), second.done()) == (2, False)
         assert len((await second).body or b"") == LARGE + 1
-        return manners
+        return [manner.kind for manner in manners]
 
     api = FakeApi(large)
-    assert api.run(story, max_concurrency=2, max_attempts=1) == [Manner(large=True)] * 2
+    assert api.run(story, max_concurrency=2, max_attempts=1) == [Kind(large=True)] * 2
     assert len(api.requests) == 3
     assert api.counted("api_requests_total", endpoint="sip_trunks", code="200") == 3
 
@@ -155,9 +156,8 @@ def test_a_status_counts_even_where_its_body_cannot_be_read(status: int) -> None
         (" 5 ", 5),
         (http_date(90), 90),
         (http_date(-90), 0),
-        ("999999", 3600),
-        ("9" * 400, 3600),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600),
+        ("999999", 999_999),
+        ("9" * 400, math.inf),
         ("-5", None),
         ("1.5", None),
         ("soon", None),
@@ -180,9 +180,9 @@ PARTS = st.sampled_from(["Wed,", "Oct", "21", "0", "9999", "10000", "07:28:00", 
 
 @settings(deadline=None)
 @given(st.text() | st.lists(PARTS | st.text(max_size=3)).map(" ".join))
-def test_whatever_retry_after_says_the_wait_is_bounded(value: str) -> None:
+def test_whatever_retry_after_says_it_asks_for_no_less_than_nothing(value: str) -> None:
     error = refusal(Response(429, {"Retry-After": value}, b""))
-    assert error.retry_after is None or 0 <= error.retry_after <= 3600
+    assert error.retry_after is None or error.retry_after >= 0
 
 
 @pytest.mark.parametrize("drawn", [0.0, 1.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -424,7 +425,8 @@ async def test_a_list_whose_answers_are_large_waits_among_its_like_until_they_ar
     large = b"[" + b" " * LARGE + b"]"
     answers = (
         EMPTY_LIST,
-        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(large), large),
+        b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: %d\r\n\r\n%b" % (len(large), large),
+        b"HTTP/1.1 304 Not Modified\r\n\r\n",
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
         EMPTY_LIST,
     )
@@ -436,7 +438,34 @@ async def test_a_list_whose_answers_are_large_waits_among_its_like_until_they_ar
                 await listing.fetch(client, manner=manner)
             found.append(manner.large)
         await client.aclose()
-    assert found == [False, True, True, False]
+    assert found == [False, True, True, True, False]
+
+
+async def test_while_the_large_answer_of_a_walk_that_was_cancelled_is_being_read_no_other_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("exporter.api.listing.LARGE", 0)
+    began, may_end = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def read(body: bytes, longest: int) -> Page[Trunk]:
+        loop.call_soon_threadsafe(began.set)
+        may_end.wait()
+        return TRUNKS.read(body, longest)
+
+    async with listening(Recorder(EMPTY_LIST).serve) as port:
+        client = ApiClient(Api(f"http://127.0.0.1:{port}", requests_per_second=0), Telemetry(CollectorRegistry()))
+        listing = Listing(cast("Reader[Trunk]", SimpleNamespace(read=read)), trunks().query)
+        walk = asyncio.create_task(listing.fetch(client))
+        await began.wait()
+        walk.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        held = client.reading_large.locked()
+        may_end.set()
+        await asyncio.gather(walk, return_exceptions=True)
+        assert (held, walk.cancelled(), client.reading_large.locked()) == (True, True, False)
+        await client.aclose()
 
 
 @pytest.mark.parametrize("left", [0, 100, 10_000])

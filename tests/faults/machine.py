@@ -239,27 +239,60 @@ class Lines:
     """A file that a library in the daemon's process reads again when its time of change is another."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._time = 1_000_000_000
 
     def write(self, line: str) -> None:
         self._time += 10
-        self._path.write_text(f"{line}\n")
-        os.utime(self._path, (self._time, self._time))
+        self.path.write_text(f"{line}\n")
+        os.utime(self.path, (self._time, self._time))
+
+
+def names_from(hosts: Lines) -> dict[str, str]:
+    """Give the environment in which names are looked up in that file."""
+    return {"LD_PRELOAD": str(library("libnss_wrapper.so")), "NSS_WRAPPER_HOSTS": str(hosts.path)}
 
 
 async def no_such_host(folder: Path) -> Recovery:
     """The API's name is not known when the daemon starts, and later it is."""
     hosts = Lines(folder / "hosts")
     hosts.write("127.0.0.1 another.example")
-    preload = {"LD_PRELOAD": str(library("libnss_wrapper.so")), "NSS_WRAPPER_HOSTS": str(folder / "hosts")}
-    async with drill(folder, host=NAME, environment=preload) as it:
+    async with drill(folder, host=NAME, environment=names_from(hosts)) as it:
         failures = "siptrunk_exporter_discovery_failures_total"
         account = {"account_sid": it.simulator.options.account_sid, "reason": "connect"}
         await it.watch.until(lambda: it.watch.samples[failures][labels(**account)] > 0, "failed")
         assert it.proxy.connections == 0
         hosts.write(f"127.0.0.1 {NAME}")
-        return await it.watch.recovery(time.time())
+        return await it.recovered()
+
+
+async def name_gone(folder: Path) -> Recovery:
+    """The API's name is known no more, once the connections to it have ended, and later it is again."""
+    hosts = Lines(folder / "hosts")
+    hosts.write(f"127.0.0.1 {NAME}")
+    async with drill(folder, host=NAME, environment=names_from(hosts)) as it:
+        await it.well()
+        hosts.write("127.0.0.1 another.example")
+        await it.proxy.make(Trouble.REFUSED)
+        # It remembers for a while where the name led.
+        while not await all_say(it, "Name or service not known"):
+            await it.watch.look()
+            await asyncio.sleep(INTERVAL / 10)
+        await it.proxy.make(None)
+        polls, connections = {sid: known.polls for sid, known in it.watch.known.items()}, it.proxy.connections
+        await it.watch.until(lambda: all(known.polls > polls[sid] + 1 for sid, known in it.watch.known.items()))
+        assert it.watch.down()
+        assert it.proxy.connections == connections
+        for sid in it.sids:
+            assert set(it.watch.reasons(sid)) == {"connect"}, it.watch.reasons(sid)
+        hosts.write(f"127.0.0.1 {NAME}")
+        return await it.recovered()
+
+
+async def all_say(it: Drill, words: str) -> bool:
+    """Whether the last error of every property has these words in it."""
+    status = (await it.watch.http.get("/api/v1/status")).json()
+    return all(words in (each["last_error"] or "") for each in status["properties"])
 
 
 async def clock_jumps(folder: Path) -> Recovery:
@@ -346,6 +379,7 @@ FAULTS: dict[str, Fault] = {
 }
 PRELOADED: dict[str, tuple[str, Fault]] = {
     "name not known": ("libnss_wrapper.so", no_such_host),
+    "name gone": ("libnss_wrapper.so", name_gone),
     "clock jumps": ("libfaketime.so.1", clock_jumps),
 }
 """Those that need a library in the daemon's process, which comes first."""

@@ -225,7 +225,7 @@ class Watch:
     async def recovery(self, ended: float, *sids: str) -> Recovery:
         """Wait for a success of each property, or of these, that is later than the end of a fault, at that Unix time.
 
-        Raises AssertionError where a poll that began after it failed.
+        Raises AssertionError where a poll that began after it failed, or did not come within an interval.
         """
         sids, ended_there, due = sids or tuple(self.known), ended + self.ahead, time.monotonic() + LONGEST
         idle_since, waited, failures = dict.fromkeys(sids, ended_there), dict[str, float](), dict[str, float]()
@@ -245,7 +245,9 @@ class Watch:
                 else:
                     idle_since[sid] = known.last_poll
             assert time.monotonic() < due, f"never recovered: {self.known}, {self.healthy}"
-        return Recovery(max(waited.values()) / self.interval, time.time() - ended)
+        recovery = Recovery(max(waited.values()) / self.interval, time.time() - ended)
+        assert recovery.intervals <= 1 + LATE / self.interval, recovery
+        return recovery
 
     async def until(self, holds: Callable[[], bool], what: str = "") -> None:
         """Look until something holds."""

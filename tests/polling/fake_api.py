@@ -39,6 +39,7 @@ class FakeApi:
     """Answers as the real one would; `faults` says by property or account what it does instead.
 
     A fault is an HTTP status, a body, an exception, or `Hangs`; it strikes from the record `fault_from` on.
+    `latency_of_page` gives the seconds by the record that a page begins with.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class FakeApi:
         self.fault_from = 0
         self.headers: dict[str, str] = {}
         self.latency: dict[str, float] = {}
+        self.latency_of_page: dict[str, Callable[[int], float]] = {}
         self.asked: list[Asked] = []
         self.in_flight: Counter[str] = Counter()
         self.most_in_flight: Counter[str] = Counter()
@@ -72,7 +74,9 @@ class FakeApi:
         self.in_flight[whose] += 1
         self.most_in_flight[whose] = max(self.most_in_flight[whose], self.in_flight[whose])
         try:
-            await asyncio.sleep(self.latency.get(whose, LATENCY))
+            of_page = self.latency_of_page.get(whose)
+            skip = int(asked.query["Results_Skip"])
+            await asyncio.sleep(of_page(skip) if of_page else self.latency.get(whose, LATENCY))
             return await self._answer(asked, timeout)
         finally:
             self.in_flight[whose] -= 1

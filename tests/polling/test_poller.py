@@ -16,9 +16,9 @@ from tests.polling.builders import API, EVERY, Polled, account, config, on_fake_
 from tests.polling.fake_api import LATENCY, FakeApi, Hangs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-    from exporter.config import Config
+    from exporter.config import Config, Discover
 
 REFUSED = PollError(Reason.CONNECT, "refused")
 
@@ -49,6 +49,50 @@ async def test_properties_that_hang_do_not_delay_the_others(
             assert polled.value("siptrunk_property_last_poll_duration_seconds", sid) == pytest.approx(LATENCY)
             assert polled.value("siptrunk_property_up", sid) == 1
         assert {asked.whose for asked in late} & set(bad)
+
+
+def slow(api: FakeApi, sids: list[str], seconds: Callable[[int], float], trunks: int = 30) -> None:
+    """Have each page of these properties come after so many seconds, told by the record that it begins with."""
+    for sid in sids:
+        api.give(sid, *(f"{sid}T{number}" for number in range(trunks)))
+        api.latency_of_page[sid] = seconds
+
+
+@pytest.mark.parametrize("seconds", [lambda _skip: 9.0, lambda skip: (0.1, 9.0)[skip % 2]], ids=["all", "every other"])
+@on_fake_clock
+async def test_properties_that_are_slow_but_in_time_do_not_delay_the_others(
+    seconds: Callable[[int], float], api: FakeApi
+) -> None:
+    good = ["G0", "G1"]
+    slow(api, bad := [f"S{number}" for number in range(24)], seconds)
+    slow(api, good, lambda skip: 4.0 if skip == 5 else LATENCY, trunks=10)
+    async with Polled(config(account(*bad, *good), api=replace(API, max_concurrency=8, page_size=2))) as polled:
+        # In its first round nobody knows yet who will be slow.
+        await asyncio.sleep(900)
+        known = len(api.asked)
+        await asyncio.sleep(1200)
+        late = api.asked[known:]
+
+        for sid in good:
+            asked = [each for each in late if each.whose == sid]
+            begun = [each.time for each in asked if each.query["Results_Skip"] == "0"]
+            assert gaps(begun) == [pytest.approx(60)] * 19
+            # One answer that takes long is no reason to wait among those with whom all do.
+            took = pytest.approx(4.0 + (len(asked) / len(begun) - 1) * LATENCY)
+            assert polled.value("siptrunk_property_last_poll_duration_seconds", sid) == took
+        assert {asked.whose for asked in late} >= set(bad)
+
+
+@pytest.mark.parametrize("discover", [None, EVERY])
+@on_fake_clock
+async def test_an_api_that_is_slow_with_everybody_has_all_places_but_those_that_others_want(
+    discover: Discover | None, api: FakeApi
+) -> None:
+    api.projects["A1"] = {}
+    slow(api, sids := [f"S{number}" for number in range(24)], lambda _skip: 9.0)
+    async with Polled(config(account(*sids, discover=discover), api=replace(API, max_concurrency=8, page_size=2))):
+        await asyncio.sleep(600)
+        assert sum(api.in_flight[sid] for sid in sids) == (7 if discover else 8)
 
 
 @on_fake_clock

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.api.payload import TRUNKS
-from exporter.config import Api, Discover
+from exporter.config import Api, Discover, Metrics
 from exporter.errors import PollError, Reason
+from exporter.metrics.exposition import Renderer
 from tests import fake_clock
 from tests.fake_clock import EPOCH
 from tests.polling.builders import API, HEALTH, HEALTH_BEFORE_THE_FIRST_POLL, Polled, account, config, on_fake_clock
@@ -289,21 +290,41 @@ async def test_a_trunk_whose_end_date_is_reached_between_polls_is_no_longer_acti
 
 
 @on_fake_clock
-async def test_where_pages_could_not_be_kept_data_that_are_no_longer_true_go_until_the_next_poll(
+async def test_where_pages_could_not_be_kept_data_that_are_no_longer_true_go_until_a_poll_that_comes_at_once(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exporter.api.client.MOST_KEPT", 0)
     api.give("S1", "T1", EndDate=int(EPOCH) + 3000)
     async with Polled(config(interval=2000, stale_after=50_000)) as polled:
         seen = []
-        for polls, seconds in ((1, 0.0), (2, 0.0), (2, 3000.1), (3, 0.0)):
+        for polls, seconds in ((1, 0.0), (2, 0.0), (2, 3000.05), (2, 3000.15)):
             await polled.polls(polls)
             await asyncio.sleep(max(seconds - now(), 0.0))
             seen.append(polled.value("siptrunk_active", trunk_sid="T1"))
-
         assert seen == [1, 1, None, 0]
         assert polled.value("siptrunk_property_up") == 1
         assert polled.own("payload_anomalies_total", kind="not_kept") == 3
+
+        # As a reload may want it.
+        polled.snapshot.render_with(Renderer(Metrics(detail="property")), polled.poller.views())
+        polled.snapshot.render_with(Renderer(Metrics()), polled.poller.views())
+        seen = [polled.value("siptrunk_active", trunk_sid="T1")]
+        await asyncio.sleep(0.15)
+        assert [*seen, polled.value("siptrunk_active", trunk_sid="T1")] == [None, 0]
+
+
+@on_fake_clock
+async def test_where_pages_could_not_be_kept_a_poll_that_fails_is_asked_for_but_once(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.api.client.MOST_KEPT", 0)
+    api.give("S1", "T1", EndDate=int(EPOCH) + 3000)
+    async with Polled(config(interval=2000, stale_after=50_000)) as polled:
+        await polled.polls(2)
+        api.faults["S1"] = 500
+        await asyncio.sleep(3001 - now())
+        assert polled.value("siptrunk_property_polls_total") == 3
+        assert polled.value("siptrunk_active", trunk_sid="T1") is None
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections import Counter
 
 import pytest
@@ -125,7 +126,25 @@ async def test_the_rate_falls_anew_once_the_credentials_were_accepted(accepted: 
     assert rhythm.rejected
 
 
-@pytest.mark.parametrize("after", [0.0, 1.0, 59.0, 61.0, 100.0, 3600.0])
+@pytest.mark.parametrize(
+    ("after", "interval", "longest"), [(3600, 60, 300), (math.inf, 60, 300), (3600, 1000, 1000), (900, 1000, 900)]
+)
+@on_fake_clock
+async def test_a_retry_after_silences_for_5_minutes_or_an_interval_at_most_and_a_reload_ends_it(
+    after: float, interval: float, longest: float
+) -> None:
+    rhythm = begun("S1")
+    rhythm.ended(PollError(Reason.SERVER_ERROR, "HTTP 503", retry_after=after), interval)
+    usual = begun("S1")
+    usual.ended(SERVER, interval)
+    assert rhythm.due == max(now() + longest, usual.due)
+    await asyncio.sleep(1)
+    rhythm.replan(interval)
+    usual.replan(interval)
+    assert rhythm.due <= now() < usual.due
+
+
+@pytest.mark.parametrize("after", [0.0, 1.0, 59.0, 61.0, 100.0, 300.0])
 @on_fake_clock
 async def test_retry_after_is_obeyed_and_does_not_hasten_anything(after: float) -> None:
     usual = await until_next(begun("S1"))

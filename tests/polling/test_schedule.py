@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.api.budget import Budget
-from exporter.errors import PollError, Reason
 from exporter.polling.rhythm import Rhythm
 from exporter.polling.schedule import BEGUN_AT_ONCE, Schedule
 from tests.polling.builders import on_fake_clock
@@ -17,7 +16,7 @@ from tests.polling.builders import on_fake_clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-TIMEOUT = PollError(Reason.TIMEOUT, "no whole answer")
+    from exporter.errors import PollError
 
 
 def now() -> float:
@@ -104,10 +103,12 @@ async def test_who_has_waited_longest_comes_first_whoever_came_first() -> None:
 @on_fake_clock
 async def test_suspects_that_wait_keep_nobody_else_from_beginning() -> None:
     world = World(in_flight=4)
+    world.runners(["other"])
     suspects = world.runners([f"H{number}" for number in range(50)], seconds=600)
     for suspect in suspects:
         suspect.rhythm.begin()
-        suspect.rhythm.ended(TIMEOUT, 60)
+        suspect.rhythm.manner.took(60, 60)
+        suspect.rhythm.ended(None, 60)
         world.schedule.plan(suspect)
     await asyncio.sleep(100)
     world.runners(["good"])
