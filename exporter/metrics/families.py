@@ -148,7 +148,8 @@ def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFam
             "siptrunk_provisioning_state_since_timestamp_seconds",
             "gauge",
             "Unix time at which the present provisioning state was first seen; for a trunk not seen before, at which it"
-            " was last modified: the state may be older, and is not younger, so an alert on it is never early.",
+            " was last modified: the state may be older; it is younger only where it ended and began anew between two"
+            " lists, as while the exporter was down.",
             since=True,
         ),
         TrunkFamily(
