@@ -141,9 +141,13 @@ class Listener:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, accepted, ssl=tls, ssl_handshake_timeout=timeout, ssl_shutdown_timeout=timeout
             )
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             log.debug("no connection came about: %s", error)
+            # Its frames hold it in turn, and what asyncio has of the handshake: a quarter of a mebibyte.
+            error.__traceback__ = None
         finally:
+            # Likewise where the task was cancelled: the task holds why.
+            connection.shaking_hands = None
             if not connection.made:
                 accepted.close()
                 self.forget(connection)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import resource
 from collections import Counter
 from itertools import count
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import bcrypt
 import httpx
@@ -15,9 +16,6 @@ import pytest
 from exporter.web.users import REMEMBERED, WAITING_EACH
 from tests.web.authority import Authority
 from tests.web.reached import Reached, reached
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TRUNKS = 2000
 STARTS = (
@@ -39,6 +37,11 @@ async def scraped(it: Reached) -> tuple[list[str], int]:
     lines = gzip.decompress(answer.body).decode().splitlines()
     (files,) = (line for line in lines if line.startswith("process_open_fds "))
     return [line for line in lines if 'trunk_sid="' in line], int(float(files.split()[1]))
+
+
+def resident(process: int) -> int:
+    """Bytes of memory that a process has."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
@@ -68,6 +71,23 @@ async def test_700_connections_that_mean_no_good_keep_no_scrape_from_being_right
                 pass
         await it.exporter.stop()
     assert {line["msg"] for line in it.exporter.log if line["level"] not in ("info", "debug")} == set()
+
+
+async def test_half_open_connections_that_come_again_and_again_take_no_more_memory(tmp_path: Path) -> None:
+    Authority(tmp_path).issue("server", "DNS:localhost")
+    async with reached(tmp_path, "tls_server_config: {cert_file: server.crt, key_file: server.key}") as it:
+
+        async def taken() -> int:
+            """Bytes of memory that the daemon has once 700 more have come, which stay until they are cut off."""
+            come = [await asyncio.open_connection("127.0.0.1", it.port) for _ in range(700)]
+            assert await it.status("/-/healthy") == 200
+            for _, writer in come:
+                writer.transport.abort()
+            return resident(it.exporter.process.pid)
+
+        first = await taken()
+        assert max([await taken() for _ in range(2)]) - first < 2**26
+        await it.exporter.stop()
 
 
 async def test_a_flood_of_wrong_passwords_keeps_nobody_out_who_is_known(tmp_path: Path) -> None:
