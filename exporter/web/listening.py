@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import resource
+import socket
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from exporter.web.guard import closing
 from exporter.web.sending import SLOWEST_READER
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from asyncio import Task
     from collections.abc import Awaitable, Iterable, Iterator
@@ -41,6 +41,8 @@ ANSWER_SECONDS = SLOWEST_READER + HEAD_SECONDS
 """Most seconds until an answer is taken; a large one has its own limit, which says more."""
 LINGER_SECONDS = 1.0
 """Seconds for which a body that nobody reads is taken, so that its sender reads the answer."""
+UNSENT = 2**18
+"""Bytes that the system takes for a reader beyond those that are on their way to it: else they may be mebibytes."""
 LOOK_EVERY = 1.0
 QUIET_SECONDS = 60.0
 """Seconds for which the same is not said again of connections that were refused."""
@@ -73,6 +75,9 @@ class Listener:
         self._sockets = sockets
         for each in sockets:
             each.setblocking(False)  # noqa: FBT003 - the library's own
+            if each.family != socket.AF_UNIX:
+                # Connections have it from the socket that listens.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
             self._begin(self._accept(each))
         self._begin(self._look())
 

@@ -28,13 +28,14 @@ REQUEST = b"GET /large HTTP/1.1\r\nHost: test\r\n\r\n"
 async def served(*, ready: bool = True) -> AsyncIterator[tuple[int, list[web.Request]]]:
     """Serve `BODY` at /large and a word at /small; give the port, and the requests for what is large as they come."""
     requests: list[web.Request] = []
+    turns = asyncio.Lock()
 
     async def large(request: web.Request) -> web.StreamResponse:
         requests.append(request)
         response = web.StreamResponse()
         response.content_length = len(BODY)
         await response.prepare(request)
-        await sending.send(iter(PIECES), request, response, ready=ready)
+        await sending.send(iter(PIECES), request, response, turns, ready=ready)
         return response
 
     async def small(_request: web.Request) -> web.Response:
