@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import resource
+import socket
 from collections import Counter
 from itertools import count
 from pathlib import Path
@@ -37,6 +38,44 @@ async def scraped(it: Reached) -> tuple[list[str], int]:
     lines = gzip.decompress(answer.body).decode().splitlines()
     (files,) = (line for line in lines if line.startswith("process_open_fds "))
     return [line for line in lines if 'trunk_sid="' in line], int(float(files.split()[1]))
+
+
+async def delayed(it: Reached) -> float:
+    """Seconds by which the daemon's event loop has been late so far."""
+    name = "siptrunk_exporter_event_loop_delay_seconds_total"
+    answer = await it.curl(f"/metrics?name[]={name}", "--globoff", scheme="http")
+    (line,) = (line for line in answer.body.decode().splitlines() if line.startswith(name))
+    return float(line.split()[1])
+
+
+async def test_400_readers_that_take_nothing_of_their_answer_neither_hold_scrapes_up_nor_fill_the_memory(
+    tmp_path: Path,
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with reached(tmp_path, "", trunks=20_000) as it:
+        async with asyncio.timeout(60):
+            while await it.status("/-/ready", scheme="http") != 200:
+                pass
+        before = await delayed(it), resident(it.exporter.process.pid)
+        readers = []
+        for _ in range(400):
+            reader = socket.socket()
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            reader.setblocking(False)  # noqa: FBT003 - it takes no keyword
+            await loop.sock_connect(reader, ("127.0.0.1", it.port))
+            readers.append(reader)
+        for reader in readers:
+            await loop.sock_sendall(reader, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        # Each begins to be answered, and somebody else is in between.
+        for reader in readers:
+            assert await loop.sock_recv(reader, 1) == b"H"
+        assert (await it.curl("/metrics", "--header", "Accept-Encoding: gzip", scheme="http")).status == 200
+        late, more = await delayed(it) - before[0], resident(it.exporter.process.pid) - before[1]
+        for reader in readers:
+            reader.close()
+        await it.exporter.stop()
+    assert more < 400 * 2**19
+    assert late < 1.5
 
 
 def resident(process: int) -> int:
