@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 MOST = 512
 """Most connections at once, and half of the file descriptors: the other half is for polls and files.
 
-Beyond it one that waits for a request is ended, else a slow reader, else the new one.
+Beyond it one that has had no answer yet is ended, else a slow reader, else one that waits for its next request, else
+the new one.
 """
 SLOW_SECONDS = 5.0
 """Seconds after which an answer that is not taken may be ended to make room."""
@@ -64,7 +65,7 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._quiet_until: dict[str, float] = {}
         self.connections: set[Connection] = set()
-        # In the order in which they are ended to make room: those that have had no answer yet come first.
+        # Those that have had no answer yet, and those that wait for their next request: the oldest comes first.
         self.new: dict[Connection, None] = {}
         self.idle: dict[Connection, None] = {}
         # Since when, on the loop's clock, they have been answered: the slowest reader comes first.
@@ -114,7 +115,7 @@ class Listener:
     def _take(self, accepted: socket.socket) -> None:
         self._keep_to_terms()
         context = self._tls.context if self._tls else None
-        if len(self.connections) >= self._most and not self._make_room(self.new, self.idle, self._slow()):
+        if len(self.connections) >= self._most and not self._make_room(self.new, self._slow(), self.idle):
             self.complain(f"connections are refused: {self._most} wait for their answer")
             _refuse(accepted, plain=context is None)
             return
@@ -231,7 +232,7 @@ class Connection(web.RequestHandler):
         self.until = self._loop.time() + HEAD_SECONDS
         super().connection_made(transport)
         if not self._guard.knows(transport.get_extra_info("peercert")):
-            self._listener.complain("a client is refused: its certificate has none of client_allowed_sans")
+            self._listener.complain("a client is refused: it showed no certificate with one of client_allowed_sans")
             self.cut()
 
     def data_received(self, data: bytes) -> None:

@@ -276,6 +276,23 @@ async def test_where_all_take_their_answer_slowly_the_slowest_makes_room(monkeyp
             await readers[0].readuntil(b"held")
 
 
+async def test_a_slow_reader_makes_room_before_one_that_waits_for_its_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening, "SLOW_SECONDS", -1.0)
+    async with served(most=2) as it:
+        regular, writer = await it.connect(GET)
+        await regular.readuntil(b"small")
+        slow, _ = await it.connect(GET.replace(b"small", b"held"))
+        while not it.listener.answering:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+        await it.small()
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await slow.readuntil(b"held")
+        writer.write(GET)
+        await regular.readuntil(b"small")
+
+
 @pytest.mark.parametrize("error", [OSError(errno.EMFILE, "no"), MemoryError(), OSError(errno.ECONNABORTED, "gone")])
 async def test_an_accept_that_fails_is_tried_again_and_costs_no_other_its_connection(
     monkeypatch: pytest.MonkeyPatch, error: Exception, caplog: pytest.LogCaptureFixture
