@@ -287,8 +287,9 @@ async def test_a_slow_reader_makes_room_before_one_that_waits_for_its_next_reque
         while not it.listener.answering:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0)
         await it.small()
-        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await slow.readuntil(b"held")
+        async with asyncio.timeout(10):
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await slow.readuntil(b"held")
         writer.write(GET)
         await regular.readuntil(b"small")
 
