@@ -18,5 +18,21 @@ class Turns:
     async def give(self) -> None:
         """Let others run, where the last time is long ago."""
         if time.monotonic() > self._until:
-            await asyncio.sleep(0)
+            await self._pass()
             self._until = time.monotonic() + LONGEST
+
+    async def _pass(self) -> None:
+        await asyncio.sleep(0)
+
+
+class TurnsAmong(Turns):
+    """Turns of one of many like it, of whom no two have theirs in the same round of the loop: `lock` is their own."""
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        super().__init__()
+        self._until = 0.0
+        self._lock = lock
+
+    async def _pass(self) -> None:
+        async with self._lock:
+            await asyncio.sleep(0)

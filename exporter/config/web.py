@@ -10,7 +10,7 @@ import os
 import re
 import ssl
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -127,6 +127,17 @@ class Tls:
         """What says which clients may come in."""
         authority = self.client_ca_file and self.stamps.get(self.client_ca_file)
         return self.client_auth_type, self.client_ca, self.client_ca_file, authority, self.client_allowed_sans
+
+
+_MAY_BE_BLANK = ("cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file", "client_auth_type")
+
+
+def _read_tls(node: yaml.Node, report: Report) -> Tls | None:
+    """Read the section; as in the toolkit, what is blank is not set, unless that would switch TLS off."""
+    if isinstance(node, yaml.MappingNode):
+        given = [(key, value) for key, value in node.value if not (key.value in _MAY_BE_BLANK and value.value == "")]
+        node.value = given or node.value
+    return section(Tls, _check_tls).read(node, report)
 
 
 def _check_tls(tls: Tls | None, keys: Keys, report: Report) -> None:
@@ -337,7 +348,7 @@ def _check_users(users: Mapping[str, Secret], node: yaml.Node, report: Report) -
 class WebConfig:
     """The whole web configuration; without any setting everybody is let in."""
 
-    tls_server_config: Tls = setting(section(Tls, _check_tls), Tls(), "how TLS is spoken")
+    tls_server_config: Tls = setting(replace(section(Tls, _check_tls), read=_read_tls), Tls(), "how TLS is spoken")
     http_server_config: HttpServer = setting(section(HttpServer), HttpServer(), "how HTTP is spoken")
     basic_auth_users: Mapping[str, Secret] | None = optional(
         mapping_of(Kind(_bcrypt), "names of users").then(_check_users), "users and bcrypt hashes of their passwords"

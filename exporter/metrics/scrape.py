@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from functools import cache
 from itertools import chain
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from prometheus_client import CollectorRegistry, Metric
-    from prometheus_client.registry import Collector
 
     from exporter.metrics.families import Family
     from exporter.metrics.segments import Segment
@@ -35,9 +35,6 @@ _ESCAPING = re.compile(r"escaping=(dots|values)")
 _OPENMETRICS_VERSION = re.compile(rf"^({re.escape(OPENMETRICS)}; version=)[^;]*")
 _PLAIN = ("text/plain", "text/*", "*/*")
 
-SENT_AT_ONCE = 2**16
-"""Bytes up to which small pieces are put together: each of a body's pieces is a call to the system."""
-
 
 class Scrape(msgspec.Struct, frozen=True):
     """An answer to a scrape, its body not yet put together; `length` is that of the body in bytes."""
@@ -48,23 +45,13 @@ class Scrape(msgspec.Struct, frozen=True):
     _deflated: Sequence[bytes]
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the body piece by piece; where it is not compressed, each takes about a millisecond to unpack."""
-        return _put_together(self._deflated) if self.gzip else inflate(self._deflated)
+        """Give the body in pieces, small ones too; where it is not compressed, they are unpacked one by one."""
+        return iter(self._deflated) if self.gzip else inflate(self._deflated)
 
     @property
     def body(self) -> bytes:
         """The whole body."""
         return b"".join(self.pieces())
-
-
-def _put_together(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    small: list[bytes] = []
-    for piece in pieces:
-        small.append(piece)
-        if sum(map(len, small)) >= SENT_AT_ONCE:
-            yield b"".join(small)
-            small.clear()
-    yield b"".join(small)
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -91,6 +78,11 @@ class Scraper:
         # Shared by all scrapes: what all the families are in a version, and what each is as long as it stays.
         self._assemblies: dict[bool, _Part] = {}
         self._families: dict[str, _Part] = {}
+        self._one_at_a_time = asyncio.Lock()
+        # The exporter's own metrics, for all scrapes that were asked for before they were collected.
+        self._asked = self._collected_for = 0
+        self._collected: list[Metric] = []
+        self._ends: dict[object, Segment] = {}
 
     async def scrape(self, accept: str, accept_encoding: str, names: Collection[str] = ()) -> Scrape:
         """Give the exposition in the format that `Accept` asks for; `names` picks families, none means all."""
@@ -98,16 +90,29 @@ class Scraper:
         openmetrics = content_type.startswith(OPENMETRICS)
         gzip_accepted = "gzip" in (coding for coding, _ in _preferences(accept_encoding))
         chosen = frozenset(filter(None, names))
-        await self._snapshot.refresh()
-        data = self._assembled(chosen, openmetrics=openmetrics)
-        generate = generate_openmetrics if openmetrics else generate_latest
-        end = segment(generate(_Chosen(self._own, chosen, self._snapshot.renderer.excluded), ALLOWUTF8))
+        self._asked += 1
+        asked = self._asked
+        async with self._one_at_a_time:
+            # Those that come together have the loop go round between them.
+            await asyncio.sleep(0)
+            await self._snapshot.refresh()
+            data = self._assembled(chosen, openmetrics=openmetrics)
+            if asked > self._collected_for:
+                self._collected_for, self._collected, self._ends = self._asked, list(self._own.collect()), {}
+            end = self._end(chosen, self._snapshot.renderer.excluded, openmetrics=openmetrics)
         crc, size = checksum([(data.crc, data.size), (end.crc, end.size)])
         deflated = (*data.deflated, end.deflated)
         if not gzip_accepted:
             return Scrape(content_type, gzip=False, length=size, _deflated=deflated)
         file = gzip(deflated, crc, size)
         return Scrape(content_type, gzip=True, length=sum(map(len, file)), _deflated=file)
+
+    def _end(self, chosen: frozenset[str], excluded: frozenset[str], *, openmetrics: bool) -> Segment:
+        key = chosen, excluded, openmetrics
+        if key not in self._ends:
+            generate = generate_openmetrics if openmetrics else generate_latest
+            self._ends[key] = segment(generate(_Chosen(self._collected, chosen, excluded), ALLOWUTF8))
+        return self._ends[key]
 
     def _assembled(self, chosen: AbstractSet[str], *, openmetrics: bool) -> _Part:
         version = self._snapshot.text_version
@@ -145,18 +150,18 @@ def _header(family: Family, *, openmetrics: bool) -> _Part:
 
 
 class _Chosen:
-    """A collector with the families that are asked for (`names`, none means all) and not excluded.
+    """A collector of the metrics that are asked for (`names`, none means all) and not excluded.
 
     prometheus_client's own `restricted_registry` picks samples, and nothing of a collector without `describe()`.
     """
 
-    def __init__(self, collector: Collector, names: Collection[str], excluded: frozenset[str]) -> None:
-        self._collector = collector
+    def __init__(self, metrics: Iterable[Metric], names: Collection[str], excluded: frozenset[str]) -> None:
+        self._metrics = metrics
         self._names = names
         self._excluded = excluded
 
     def collect(self) -> Iterator[Metric]:
-        for metric in self._collector.collect():
+        for metric in self._metrics:
             exposed = f"{metric.name}_total" if metric.type == "counter" else metric.name
             asked = not self._names or exposed in self._names or metric.name in self._names
             if asked and exposed not in self._excluded:

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 LEVEL = 1
 """Of ISA-L's levels the one for speed: its output is a tenth larger than that of zlib's level 6."""
-PIECE = 2**18
+PIECE = 2**16
 """Most bytes of text that are unpacked at once."""
 
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"
 _WINDOW = -15
 """The largest, and no header or trailer."""
+_FED = 2**13
+"""Bytes of a segment that are taken at once to be unpacked."""
 
 
 class Segment(NamedTuple):
@@ -69,7 +71,9 @@ def inflate(deflated: Iterable[bytes]) -> Iterator[bytes]:
     """Unpack segments bit by bit: no more than `PIECE` bytes of the text are held at a time."""
     inflating = isal_zlib.decompressobj(_WINDOW)
     for piece in deflated:
-        rest = piece
-        while text := inflating.decompress(rest, PIECE):
-            yield text
-            rest = inflating.unconsumed_tail
+        for at in range(0, len(piece), _FED):
+            # What is fed and not yet unpacked is copied each time.
+            rest = piece[at : at + _FED]
+            while text := inflating.decompress(rest, PIECE):
+                yield text
+                rest = inflating.unconsumed_tail

@@ -35,7 +35,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     """What the endpoints show and do.
 
     `trouble` tells why the process does not work, None where it does; `reload` is None where it may not be asked for
-    over HTTP.
+    over HTTP; `sending` is what those who send wait at for their turn.
     """
 
     telemetry_path: str
@@ -47,6 +47,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     config: Callable[[], str]
     trouble: Callable[[], str | None]
     reload: Callable[[], Awaitable[None]] | None
+    sending: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
     def application(self) -> web.Application:
         """Make the application that answers them."""
@@ -81,7 +82,7 @@ class Endpoints(msgspec.Struct, frozen=True):
         response.content_length = scrape.length
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:
-            await send(scrape.pieces(), request, response, ready=scrape.gzip)
+            await send(scrape.pieces(), request, response, self.sending, ready=scrape.gzip)
         return response
 
     def _gather(self) -> Status:

@@ -64,8 +64,8 @@ class ConfiguredGuard(Guard):
     def knows(self, certificate: Mapping[str, Any] | None) -> bool:
         """Say whether a client may come in with its certificate, which was verified, or with none."""
         allowed = self._config.tls_server_config.client_allowed_sans
-        # Where one is needed, the handshake has seen to it.
-        return allowed is None or not certificate or not set(allowed).isdisjoint(_names(certificate))
+        # As with the toolkit, who shows none has no allowed name, even where none is needed.
+        return allowed is None or not set(allowed).isdisjoint(_names(certificate or {}))
 
     async def refusal(self, request: web.BaseRequest) -> web.Response | None:
         """Give the answer to a request that is not let in, None where it is."""

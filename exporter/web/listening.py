@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import resource
+import socket
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from exporter.web.guard import closing
 from exporter.web.sending import SLOWEST_READER
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from asyncio import Task
     from collections.abc import Awaitable, Iterable, Iterator
@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 MOST = 512
 """Most connections at once, and half of the file descriptors: the other half is for polls and files.
 
-Beyond it one that waits for a request is ended, else a slow reader, else the new one.
+Beyond it one that has had no answer yet is ended, else a slow reader, else one that waits for its next request, else
+the new one.
 """
 SLOW_SECONDS = 5.0
 """Seconds after which an answer that is not taken may be ended to make room."""
@@ -41,6 +42,8 @@ ANSWER_SECONDS = SLOWEST_READER + HEAD_SECONDS
 """Most seconds until an answer is taken; a large one has its own limit, which says more."""
 LINGER_SECONDS = 1.0
 """Seconds for which a body that nobody reads is taken, so that its sender reads the answer."""
+UNSENT = 2**18
+"""Bytes that the system takes for a reader beyond those that are on their way to it: else they may be mebibytes."""
 LOOK_EVERY = 1.0
 QUIET_SECONDS = 60.0
 """Seconds for which the same is not said again of connections that were refused."""
@@ -62,7 +65,7 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._quiet_until: dict[str, float] = {}
         self.connections: set[Connection] = set()
-        # In the order in which they are ended to make room: those that have had no answer yet come first.
+        # Those that have had no answer yet, and those that wait for their next request: the oldest comes first.
         self.new: dict[Connection, None] = {}
         self.idle: dict[Connection, None] = {}
         # Since when, on the loop's clock, they have been answered: the slowest reader comes first.
@@ -73,6 +76,9 @@ class Listener:
         self._sockets = sockets
         for each in sockets:
             each.setblocking(False)  # noqa: FBT003 - the library's own
+            if each.family != socket.AF_UNIX:
+                # Connections have it from the socket that listens.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
             self._begin(self._accept(each))
         self._begin(self._look())
 
@@ -109,7 +115,7 @@ class Listener:
     def _take(self, accepted: socket.socket) -> None:
         self._keep_to_terms()
         context = self._tls.context if self._tls else None
-        if len(self.connections) >= self._most and not self._make_room(self.new, self.idle, self._slow()):
+        if len(self.connections) >= self._most and not self._make_room(self.new, self._slow(), self.idle):
             self.complain(f"connections are refused: {self._most} wait for their answer")
             _refuse(accepted, plain=context is None)
             return
@@ -141,9 +147,13 @@ class Listener:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, accepted, ssl=tls, ssl_handshake_timeout=timeout, ssl_shutdown_timeout=timeout
             )
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             log.debug("no connection came about: %s", error)
+            # Its frames hold it in turn, and what asyncio has of the handshake: a quarter of a mebibyte.
+            error.__traceback__ = None
         finally:
+            # Likewise where the task was cancelled: the task holds why.
+            connection.shaking_hands = None
             if not connection.made:
                 accepted.close()
                 self.forget(connection)
@@ -222,7 +232,7 @@ class Connection(web.RequestHandler):
         self.until = self._loop.time() + HEAD_SECONDS
         super().connection_made(transport)
         if not self._guard.knows(transport.get_extra_info("peercert")):
-            self._listener.complain("a client is refused: its certificate has none of client_allowed_sans")
+            self._listener.complain("a client is refused: it showed no certificate with one of client_allowed_sans")
             self.cut()
 
     def data_received(self, data: bytes) -> None:

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from exporter.turns import Turns
+from exporter.turns import TurnsAmong
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from aiohttp import web
 
@@ -28,30 +28,41 @@ BESIDE = 2.0
 """Most seconds of a body that are sent beside the loop, for few can be at once."""
 PATIENCE_MS = 20
 """Milliseconds after which a connection that takes nothing is left to the loop."""
+BLOCK = 2**16
+"""Bytes up to which small pieces are put together."""
 AT_ONCE = 2**20
 """Bytes that the system is given at once, as far as it takes them."""
 _threads = ThreadPoolExecutor(4, "sending")
 
 
-async def send(pieces: Iterator[bytes], request: web.BaseRequest, response: web.StreamResponse, *, ready: bool) -> None:
+async def send(
+    pieces: Iterator[bytes],
+    request: web.BaseRequest,
+    response: web.StreamResponse,
+    sending: asyncio.Lock,
+    *,
+    ready: bool,
+) -> None:
     """Send the pieces, of which there is one at least, as the body of a response that was prepared.
 
-    `ready` tells whether they lie ready: to have others made in a thread would have both wait for the interpreter.
-    What is held for a slow reader is `AT_ONCE` bytes at most, and the pieces, which others share as long as they are
+    `ready` tells whether they lie ready: to have others made in a thread would have both wait for the interpreter. All
+    that send wait at `sending` for their turn, so that many do not have theirs in one round of the loop.
+    What is held for a slow reader is some `BLOCK` bytes, and the pieces, which others share as long as they are
     those of the latest data. One that has not taken all in `SLOWEST_READER` seconds is cut off.
     """
     transport = request.transport
+    turns = TurnsAmong(sending)
     try:
         async with asyncio.timeout(SLOWEST_READER):
+            await turns.give()
             await response.write(next(pieces))
             begun: list[Piece] = []
             if ready and transport and _is_free(transport):
                 own = _own(transport.get_extra_info("socket"))
                 if own:
                     begun = await asyncio.get_running_loop().run_in_executor(_threads, _send_beside, own, pieces)
-            turns = Turns()
-            for piece in chain(begun, pieces):
-                await response.write(piece)
+            for block in _blocks(chain(begun, pieces)):
+                await response.write(block)
                 await turns.give()
     except ConnectionError:
         # Who hangs up knows it.
@@ -75,7 +86,7 @@ def _own(connection: socket.socket) -> socket.socket | None:
 
 
 def _send_beside(connection: socket.socket, pieces: Iterator[bytes]) -> list[Piece]:
-    """Send what is taken without delay, and give what was begun and is not; in a thread, and closes the connection.
+    """Send what is taken without delay, and give the pieces that are not; in a thread, and closes the connection.
 
     What goes wrong with a connection the loop will see too, which alone can deal with it.
     """
@@ -83,14 +94,18 @@ def _send_beside(connection: socket.socket, pieces: Iterator[bytes]) -> list[Pie
     with connection:
         writable.register(connection, select.POLLOUT)
         while time.monotonic() < until and (batch := _batch(pieces)):
-            while batch:
+            blocks: list[Piece] = list(_blocks(batch))
+            while blocks:
                 try:
-                    batch = _behind(batch, connection.sendmsg(batch))
+                    blocks = _behind(blocks, connection.sendmsg(blocks))
+                    continue
                 except BlockingIOError:
-                    if time.monotonic() > until or not writable.poll(PATIENCE_MS):
-                        return batch
+                    if time.monotonic() <= until and writable.poll(PATIENCE_MS):
+                        continue
                 except OSError:
-                    return batch
+                    pass
+                # Others share the pieces; the blocks would be held for this reader alone.
+                return _behind(batch, sum(map(len, batch)) - sum(map(len, blocks)))
     return []
 
 
@@ -103,6 +118,21 @@ def _batch(pieces: Iterator[bytes]) -> list[Piece]:
         if size >= AT_ONCE:
             break
     return batch
+
+
+def _blocks(pieces: Iterable[Piece]) -> Iterator[bytes]:
+    """Put small pieces together: each block is a call to the system."""
+    small: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        small.append(piece)
+        size += len(piece)
+        if size >= BLOCK:
+            yield b"".join(small)
+            small.clear()
+            size = 0
+    if small:
+        yield b"".join(small)
 
 
 def _behind(pieces: list[Piece], sent: int) -> list[Piece]:

@@ -35,6 +35,9 @@ GOOD = {
     "clients verified": (
         f"tls_server_config: {{{PAIR}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}}"
     ),
+    "blank where nothing is meant": (
+        f"tls_server_config: {{{PAIR}, cert: '', key: '', client_ca: '', client_ca_file: '', client_auth_type: ''}}"
+    ),
     "clients by name": (
         f"tls_server_config: {{{PAIR}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem,"
         " client_allowed_sans: [one, test3, two]}"
@@ -68,9 +71,13 @@ GOOD = {
 }
 CLIENTS = "client_auth_type: RequireAndVerifyClientCert"
 BAD = {
-    f"tls_server_config: {{cert_file: '', {PAIR[23:]}}}": ["1:32: expected text, not blank text"],
-    "tls_server_config: {cert: '', key_file: server.key}": ["1:27: expected text, not blank text"],
-    "tls_server_config: {cert_file: server.crt, key_file: ''}": ["1:54: expected text, not blank text"],
+    f"tls_server_config: {{cert_file: '', {PAIR[23:]}}}": ["1:20: missing one of cert or cert_file"],
+    "tls_server_config: {cert: '', key_file: server.key}": ["1:20: missing one of cert or cert_file"],
+    "tls_server_config: {cert_file: server.crt, key_file: ''}": ["1:20: missing one of key or key_file"],
+    "tls_server_config: {cert_file: '', key_file: ''}": [
+        "1:32: expected text, not blank text",
+        "1:46: expected text, not blank text",
+    ],
     "tls_server_config: {cert_file: server.crt}": ["1:20: missing one of key or key_file"],
     "tls_server_config: {min_version: TLS13}": [
         "1:20: missing one of cert or cert_file",

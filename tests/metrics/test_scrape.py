@@ -7,6 +7,7 @@ import gzip
 import re
 import zlib
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -15,7 +16,7 @@ from exporter.config import Metrics
 from exporter.metrics import groups, scrape
 from exporter.metrics.exposition import Renderer, header
 from exporter.metrics.families import FAMILIES
-from exporter.metrics.scrape import SENT_AT_ONCE, Scraper
+from exporter.metrics.scrape import Scraper
 from exporter.metrics.segments import segment
 from exporter.metrics.snapshot import Snapshot
 from exporter.telemetry import EXPORTER_FAMILIES, Telemetry
@@ -203,8 +204,32 @@ async def test_fifty_scrapers_at_once_share_one_body(assembled: list[bool], comp
 
     assert [gzip.decompress(answer.body) == expected for answer in answers] == [True] * 50
     assert len(assembled) == len(compressed) == 1
-    pieces = [{id(piece) for piece in answer.pieces() if len(piece) > SENT_AT_ONCE} for answer in answers]
+    pieces = [{id(piece) for piece in answer.pieces() if len(piece) > 10**4} for answer in answers]
     assert len(set.intersection(*pieces)) == len(pieces[0])
+
+
+async def test_of_scrapes_that_come_together_no_two_are_made_in_one_round_of_the_loop_and_own_metrics_are_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served = Served()
+    own = served.scraper._own  # noqa: SLF001 - what collects cannot be reached from outside
+    collecting = Mock(side_effect=own.collect)
+    monkeypatch.setattr(own, "collect", collecting)
+    rounds, made = 0, []
+
+    async def scrape() -> None:
+        await served.scraper.scrape("", "gzip", ["nothing"])
+        made.append(rounds)
+
+    async with asyncio.TaskGroup() as group:
+        scrapes = [group.create_task(scrape()) for _ in range(50)]
+        while not all(each.done() for each in scrapes):
+            await asyncio.sleep(0)
+            rounds += 1
+    assert len(set(made)) == 50
+    assert collecting.call_count == 1
+    await served.scraper.scrape("", "gzip")
+    assert collecting.call_count == 2
 
 
 async def test_data_are_compressed_again_when_they_have_changed_and_not_when_only_the_health_has(

@@ -88,6 +88,16 @@ async def test_a_client_that_shows_a_certificate_needs_a_good_one(tmp_path: Path
         assert await it.status("/-/healthy", *foreign) == NONE
 
 
+async def test_where_names_are_allowed_a_client_needs_a_certificate_though_none_is_required(
+    tmp_path: Path, authority: Authority
+) -> None:
+    text = f"tls_server_config: {{{CLIENTS}: VerifyClientCertIfGiven, client_allowed_sans: [prometheus]}}"
+    async with reached(tmp_path, text) as it:
+        assert await it.status("/-/healthy") == NONE
+        assert await it.status("/-/healthy", *identity(authority.issue("client", "DNS:other"))) == NONE
+        assert await it.status("/-/healthy", *identity(authority.issue("client", "DNS:prometheus"))) == 200
+
+
 async def test_a_client_needs_one_of_the_allowed_names(tmp_path: Path, authority: Authority) -> None:
     allowed = "prometheus, root@example.net, 192.0.2.1, '2001:db8::1', 'spiffe://example.net/prometheus'"
     text = f"tls_server_config: {{{CLIENTS}: RequireAndVerifyClientCert, client_allowed_sans: [{allowed}]}}"
@@ -105,7 +115,9 @@ async def test_a_client_needs_one_of_the_allowed_names(tmp_path: Path, authority
     }
     async with reached(tmp_path, text) as it:
         found = {names: await it.status("/-/healthy", *identity(authority.issue("client", *names))) for names in cases}
-        refused = await it.exporter.logged("a client is refused: its certificate has none of client_allowed_sans")
+        refused = await it.exporter.logged(
+            "a client is refused: it showed no certificate with one of client_allowed_sans"
+        )
     assert found == cases
     assert refused["level"] == "warning"
 

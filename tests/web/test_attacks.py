@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import resource
+import socket
 from collections import Counter
 from itertools import count
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import bcrypt
 import httpx
@@ -15,9 +17,6 @@ import pytest
 from exporter.web.users import REMEMBERED, WAITING_EACH
 from tests.web.authority import Authority
 from tests.web.reached import Reached, reached
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TRUNKS = 2000
 STARTS = (
@@ -39,6 +38,57 @@ async def scraped(it: Reached) -> tuple[list[str], int]:
     lines = gzip.decompress(answer.body).decode().splitlines()
     (files,) = (line for line in lines if line.startswith("process_open_fds "))
     return [line for line in lines if 'trunk_sid="' in line], int(float(files.split()[1]))
+
+
+async def delayed(it: Reached) -> float:
+    """Seconds by which the daemon's event loop has been late so far."""
+    name = "siptrunk_exporter_event_loop_delay_seconds_total"
+    answer = await it.curl(f"/metrics?name[]={name}", "--globoff", scheme="http")
+    (line,) = (line for line in answer.body.decode().splitlines() if line.startswith(name))
+    return float(line.split()[1])
+
+
+async def test_400_readers_that_take_nothing_of_their_answer_neither_hold_scrapes_up_nor_fill_the_memory(
+    tmp_path: Path,
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with reached(tmp_path, "", trunks=20_000) as it:
+        async with asyncio.timeout(60):
+            while await it.status("/-/ready", scheme="http") != 200:
+                pass
+        before = await delayed(it), resident(it.exporter.process.pid)
+        readers = []
+        for _ in range(400):
+            reader = socket.socket()
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            reader.setblocking(False)  # noqa: FBT003 - it takes no keyword
+            await loop.sock_connect(reader, ("127.0.0.1", it.port))
+            readers.append(reader)
+        for reader in readers:
+            await loop.sock_sendall(reader, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        # Each begins to be answered, and somebody else is in between.
+        for reader in readers:
+            assert await loop.sock_recv(reader, 1) == b"H"
+        # How long a scrape takes is told by how many small answers come meanwhile: a clock would tell of the machine.
+        small = 0
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{it.port}", trust_env=False, timeout=30) as http:
+            scrape = asyncio.create_task(http.get("/metrics"))
+            while not scrape.done():
+                assert (await http.get("/-/healthy")).status_code == 200
+                small += 1
+        assert (await scrape).status_code == 200
+        late, more = await delayed(it) - before[0], resident(it.exporter.process.pid) - before[1]
+        for reader in readers:
+            reader.close()
+        await it.exporter.stop()
+    assert more < 400 * 2**19
+    assert late < 1.5
+    assert small < 200
+
+
+def resident(process: int) -> int:
+    """Bytes of memory that a process has."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
@@ -68,6 +118,23 @@ async def test_700_connections_that_mean_no_good_keep_no_scrape_from_being_right
                 pass
         await it.exporter.stop()
     assert {line["msg"] for line in it.exporter.log if line["level"] not in ("info", "debug")} == set()
+
+
+async def test_half_open_connections_that_come_again_and_again_take_no_more_memory(tmp_path: Path) -> None:
+    Authority(tmp_path).issue("server", "DNS:localhost")
+    async with reached(tmp_path, "tls_server_config: {cert_file: server.crt, key_file: server.key}") as it:
+
+        async def taken() -> int:
+            """Bytes of memory that the daemon has once 700 more have come, which stay until they are cut off."""
+            come = [await asyncio.open_connection("127.0.0.1", it.port) for _ in range(700)]
+            assert await it.status("/-/healthy") == 200
+            for _, writer in come:
+                writer.transport.abort()
+            return resident(it.exporter.process.pid)
+
+        first = await taken()
+        assert max([await taken() for _ in range(2)]) - first < 2**26
+        await it.exporter.stop()
 
 
 async def test_a_flood_of_wrong_passwords_keeps_nobody_out_who_is_known(tmp_path: Path) -> None:

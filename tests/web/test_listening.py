@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import re
 import resource
 import socket
-from contextlib import asynccontextmanager
+from asyncio.sslproto import SSLProtocol
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +19,12 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from exporter.config.web import Tls
+from exporter.config.web import Tls, parse_web
 from exporter.web import listening
 from exporter.web.guard import Guard
 from exporter.web.listening import Connection, Listener
 from exporter.web.sockets import bound
+from tests.web.authority import Authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -176,13 +179,57 @@ async def test_connections_take_no_more_than_half_of_the_file_descriptors(monkey
         assert len(it.listener.connections) == 3
 
 
-async def test_500_half_open_connections_keep_nobody_from_an_answer() -> None:
-    async with served() as it:
-        for number in range(500):
-            await it.connect(GET[: number % len(GET)])
-        await it.counted(500)
+async def test_500_half_open_connections_that_come_again_and_again_keep_nobody_from_an_answer() -> None:
+    async with served(most=100) as it:
+        came = 0
+
+        async def come_again(number: int) -> None:
+            nonlocal came
+            while True:
+                came += 1
+                reader, writer = await it.connect(GET[: number % len(GET)])
+                with suppress(ConnectionError):
+                    await reader.read()
+                writer.transport.abort()
+
+        attackers = [asyncio.ensure_future(come_again(number)) for number in range(500)]
+        await it.counted(100)
         for _ in range(10):
             await it.small()
+        assert came > 500
+        for attacker in attackers:
+            attacker.cancel()
+        await asyncio.gather(*attackers, return_exceptions=True)
+        for writer in it.writers:
+            writer.transport.abort()
+        await it.small()
+        await it.counted(0)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01", b"GET"], ids=["nothing", "TLS", "no TLS"])
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_no_handshake_that_came_to_nothing_is_left_as_garbage(
+    tmp_path: Path, sent: bytes, *, hangs_up: bool
+) -> None:
+    Authority(tmp_path).issue("server", "DNS:localhost")
+    text = "tls_server_config: {cert_file: server.crt, key_file: server.key}"
+    async with served(3, Terms(parse_web(text, "web.yml", tmp_path).config.tls_server_config)) as it:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                _, writer = await it.connect(sent)
+                await writer.drain()
+                if hangs_up:
+                    writer.close()
+                await asyncio.sleep(0.01)
+            for writer in it.writers:
+                writer.transport.abort()
+            async with asyncio.timeout(10):
+                while any(isinstance(each, SSLProtocol) for each in gc.get_objects()):  # noqa: ASYNC110 - likewise
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()
 
 
 async def test_who_comes_takes_the_place_of_one_that_waits_those_without_an_answer_before_others() -> None:
@@ -229,6 +276,24 @@ async def test_where_all_take_their_answer_slowly_the_slowest_makes_room(monkeyp
             await readers[0].readuntil(b"held")
 
 
+async def test_a_slow_reader_makes_room_before_one_that_waits_for_its_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening, "SLOW_SECONDS", -1.0)
+    async with served(most=2) as it:
+        regular, writer = await it.connect(GET)
+        await regular.readuntil(b"small")
+        slow, _ = await it.connect(GET.replace(b"small", b"held"))
+        while not it.listener.answering:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+        await it.small()
+        async with asyncio.timeout(10):
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await slow.readuntil(b"held")
+        writer.write(GET)
+        await regular.readuntil(b"small")
+
+
 @pytest.mark.parametrize("error", [OSError(errno.EMFILE, "no"), MemoryError(), OSError(errno.ECONNABORTED, "gone")])
 async def test_an_accept_that_fails_is_tried_again_and_costs_no_other_its_connection(
     monkeypatch: pytest.MonkeyPatch, error: Exception, caplog: pytest.LogCaptureFixture
@@ -255,6 +320,17 @@ async def test_an_accept_that_fails_is_tried_again_and_costs_no_other_its_connec
     assert [record.getMessage() for record in caplog.records] == [
         f"no connection can be accepted: {'no' if isinstance(error, OSError) else 'no memory'}"
     ] * ("gone" not in str(error))
+
+
+async def test_where_there_is_no_memory_for_a_connection_the_next_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served() as it:
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio.get_running_loop(), "connect_accepted_socket", Mock(side_effect=MemoryError))
+            assert await it.said(b"") == b""
+        await it.small()
+    assert caplog.records == []
 
 
 async def test_a_listener_that_breaks_cries_out(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
+from exporter.turns import TurnsAmong
 from exporter.web import sending
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ REQUEST = b"GET /large HTTP/1.1\r\nHost: test\r\n\r\n"
 async def served(*, ready: bool = True) -> AsyncIterator[tuple[int, list[web.Request]]]:
     """Serve `BODY` at /large and a word at /small; give the port, and the requests for what is large as they come."""
     requests: list[web.Request] = []
+    turns = asyncio.Lock()
 
     async def large(request: web.Request) -> web.StreamResponse:
         requests.append(request)
         response = web.StreamResponse()
         response.content_length = len(BODY)
         await response.prepare(request)
-        await sending.send(iter(PIECES), request, response, ready=ready)
+        await sending.send(iter(PIECES), request, response, turns, ready=ready)
         return response
 
     async def small(_request: web.Request) -> web.Response:
@@ -134,6 +136,21 @@ async def test_slow_readers_hold_up_nobody_and_little_is_held_for_them() -> None
 
         assert [await body(reader, 5000) == BODY for reader, _ in slow[:2]] == [True] * 2
         await close([writer for _, writer in slow])
+
+
+async def test_no_two_that_send_have_their_turn_in_the_same_round_of_the_loop() -> None:
+    lock, rounds, turns = asyncio.Lock(), 0, []
+
+    async def work() -> None:
+        await TurnsAmong(lock).give()
+        turns.append(rounds)
+
+    async with asyncio.TaskGroup() as group:
+        working = [group.create_task(work()) for _ in range(50)]
+        while not all(each.done() for each in working):
+            await asyncio.sleep(0)
+            rounds += 1
+    assert len(set(turns)) == 50
 
 
 async def test_a_reader_that_goes_away_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
