@@ -152,7 +152,7 @@ async def test_data_from_the_future_are_not_served_for_nobody_knows_their_age(pa
 
 
 @on_fake_clock
-async def test_just_what_changed_while_nobody_looked_is_counted_and_the_counts_go_on(path: Path, api: FakeApi) -> None:
+async def test_just_what_changed_while_nobody_looked_is_counted_and_the_changes_go_on(path: Path, api: FakeApi) -> None:
     async with Kept(path, config()) as polled:
         await polled.polls(1)
         api.give("S1", "T1", "T2", "T3", ChannelLimit=10, ProvisioningState=2)
@@ -160,16 +160,16 @@ async def test_just_what_changed_while_nobody_looked_is_counted_and_the_counts_g
         assert counted(polled) == {"added": 1}
     api.trunks["S1"][0]["ChannelLimit"] = 7
     async with Kept(path, config()) as polled:
-        assert counted(polled) == {"added": 1}
+        assert counted(polled) == {}
         assert journal(polled) == [("T3", "added")]
         await polled.polls(1)
-        assert counted(polled) == {"added": 1, "channel_limit": 1}
+        assert counted(polled) == {"channel_limit": 1}
         assert journal(polled) == [("T1", "channel_limit"), ("T3", "added")]
         (change,) = polled.poller.journal.newest_first(_wanted_limit(), 0, 9)
         assert (change.old, change.new) == (10, 7)
     async with Kept(path, config()) as polled:
         assert journal(polled) == [("T1", "channel_limit"), ("T3", "added")]
-        assert counted(polled) == {"added": 1, "channel_limit": 1}
+        assert counted(polled) == {}
 
 
 def _wanted_limit() -> Wanted:
@@ -192,8 +192,8 @@ async def test_after_a_kill_nothing_written_is_lost_and_what_was_not_is_found_ag
         await written()
         polled.killed = True
     async with Kept(path, config()) as polled:
-        assert counted(polled) == {"removed": 1}
         await polled.polls(1)
+        assert counted(polled) == {}
         assert journal(polled) == [("T2", "removed")]
 
 
@@ -224,7 +224,8 @@ async def test_an_end_date_that_came_while_nobody_looked_is_one_deactivation(pat
         await polled.polls(1)
     async with Kept(path, config()) as polled:
         await polled.polls(1)
-        assert counted(polled) == {"deactivated": 1}
+        assert counted(polled) == {}
+        assert journal(polled) == [("T1", "deactivated")]
 
 
 @on_fake_clock
@@ -475,7 +476,6 @@ async def test_what_a_write_that_failed_should_have_written_is_written_by_the_ne
         polled.killed = True
     async with Kept(path, config()) as polled:
         assert len(polled.trunks()) == 3000
-        assert counted(polled) == {"added": 3000, "removed": 2}
         assert len([*polled.poller.journal]) == 3002
 
 
@@ -496,7 +496,7 @@ async def test_a_file_found_damaged_while_it_is_written_is_set_aside_and_begun_a
         polled.killed = True
     async with Kept(path, config()) as polled:
         assert polled.trunks() == ["T1"]
-        assert counted(polled)["removed"] == 1
+        assert ("T2", "removed") in journal(polled)
 
 
 @pytest.mark.usefixtures("api")

@@ -58,7 +58,6 @@ LISTS = st.builds(
     ),
     compared=TIMES,
     since=st.lists(st.integers(0, 2**40), max_size=9).map(tuple),
-    changes=st.dictionaries(st.sampled_from([kind.value for kind in Kind]), st.integers(0, 2**40)),
 )
 
 
