@@ -39,7 +39,7 @@ class Remembering(Protocol):
         """Give what to remember; None where nothing is known, or nobody wants to know any more."""
 
     def recall(self, known: Remembered, seen: float) -> None:
-        """Take what was known at the Unix time `seen`, before the first poll."""
+        """Take what was known at the Unix time `seen`, before the first complete walk."""
 
 
 class Memory(Protocol):

@@ -86,14 +86,13 @@ Lists = dict[str, tuple[float, Remembered]]
 
 
 class Batch(msgspec.Struct):
-    """What is written in one transaction, after the lists `gone`, or everything where `afresh`, were deleted.
+    """What is written in one transaction, after the lists `gone` were deleted.
 
     At most the newest `most` of the changes, and none from before the Unix time `oldest`, are kept.
     """
 
     most: int
     oldest: float
-    afresh: bool = False
     gone: set[str] = msgspec.field(default_factory=set)
     lists: list[tuple[str, Remembered]] = msgspec.field(default_factory=list)
     seen: list[tuple[str, float]] = msgspec.field(default_factory=list)
@@ -186,9 +185,6 @@ class StateFile:
 
     @staticmethod
     def _write(connection: sqlite3.Connection, batch: Batch) -> None:
-        if batch.afresh:
-            for table in ("lists", "seen", "changes"):
-                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - no input
         gone = [(key,) for key in batch.gone]
         connection.executemany("DELETE FROM seen WHERE id = (SELECT id FROM lists WHERE list = ?)", gone)
         connection.executemany("DELETE FROM lists WHERE list = ?", gone)

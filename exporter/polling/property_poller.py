@@ -120,7 +120,8 @@ class PropertyPoller:
 
     def show(self) -> None:
         """Serve what was recalled, unless a poll did."""
-        if not self._health.polls and self._last_success is not None:
+        shown = self._around.snapshot.get(self.target.identity.sid)
+        if self._last_success is not None and not (shown and shown.summary):
             try:
                 self._serve()
             except Exception:

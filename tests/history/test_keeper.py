@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sqlite3
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -16,10 +17,11 @@ from exporter.config import State
 from exporter.history.changes import Kind
 from exporter.history.journal import Wanted
 from exporter.history.keeper import SEEN_EVERY, START_SECONDS, STOP_SECONDS, TRIED_EVERY, WRITTEN_EVERY, Keeper
-from exporter.history.state import StateFile
+from exporter.history.state import Batch, StateError, StateFile
+from exporter.model import Identity
 from tests import fake_clock
 from tests.fake_clock import EPOCH
-from tests.history.state_builders import batch, opened
+from tests.history.state_builders import batch, change, opened
 from tests.polling.builders import EVERY, Polled, account, config, configured, on_fake_clock
 from tests.polling.test_history import SINCE, counted, journal
 
@@ -42,15 +44,16 @@ class Kept(Polled):
         config: Config,
         clock: Callable[[], float] = fake_clock.unix_time,
         unusable: Unusable = "ignore",
+        keep_for: float = 30 * 86_400,
     ) -> None:
         super().__init__(config, clock)
-        self.state = State(path, unusable=unusable)
+        self.state = State(path, unusable=unusable, keep_for=keep_for)
         self.clock = clock
         self.killed = False
 
     async def __aenter__(self) -> Self:
         self.keeper = Keeper(self.state, self.poller, self.telemetry, self.clock)
-        await self.keeper.start(recall=True)
+        await self.keeper.start()
         # What was recalled is shown by and by.
         await asyncio.sleep(0.01)
         return await super().__aenter__()
@@ -71,6 +74,12 @@ class Kept(Polled):
     def connection(self) -> sqlite3.Connection:
         assert self.file.connection
         return self.file.connection
+
+
+def remembered(polled: Kept) -> list[str]:
+    """Of which properties lists are in the file."""
+    keys = polled.connection.execute("SELECT list FROM lists JOIN seen USING (id) ORDER BY list")
+    return [sid for (key,) in keys if (sid := key.split("/")[-2]).startswith("S")]
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -137,6 +146,16 @@ async def test_data_older_than_they_may_be_served_are_not_but_are_compared_with(
         assert polled.trunks() == []
         await polled.polls(1)
         assert journal(polled) == [("T2", "removed")]
+
+
+@on_fake_clock
+async def test_a_trunk_that_ended_in_a_future_that_was_none_is_not_reactivated(path: Path, api: FakeApi) -> None:
+    api.give("S1", "T1", EndDate=int(EPOCH) + 500)
+    async with Kept(path, config(), lambda: fake_clock.unix_time() + 1000) as polled:
+        await polled.polls(1)
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        assert journal(polled) == []
 
 
 @pytest.mark.usefixtures("api")
@@ -229,6 +248,20 @@ async def test_an_end_date_that_came_while_nobody_looked_is_one_deactivation(pat
 
 
 @on_fake_clock
+async def test_an_end_date_between_two_polls_is_one_deactivation_after_a_kill_too(path: Path, api: FakeApi) -> None:
+    api.give("S1", "T1", EndDate=int(EPOCH) + 90)
+    async with Kept(path, config(interval=600)) as polled:
+        await polled.polls(1)
+        await asyncio.sleep(EPOCH + 91 - fake_clock.unix_time())
+        assert counted(polled) == {"deactivated": 1}
+        await written()
+        polled.killed = True
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        assert journal(polled) == [("T1", "deactivated")]
+
+
+@on_fake_clock
 async def test_discovered_properties_are_served_with_the_api_down(path: Path, api: FakeApi) -> None:
     api.projects["A1"] = {"S1": "One", "S2": "Two"}
     async with Kept(path, config(account(discover=EVERY))) as polled:
@@ -256,7 +289,7 @@ async def test_discovered_properties_are_served_with_the_api_down(path: Path, ap
 )
 @pytest.mark.usefixtures("api")
 @on_fake_clock
-async def test_what_was_another_list_is_not_recalled(other: Config, path: Path) -> None:
+async def test_what_was_another_list_is_not_recalled_but_left_alone(other: Config, path: Path) -> None:
     async with Kept(path, config()) as polled:
         await polled.polls(1)
     async with Kept(path, other) as polled:
@@ -264,9 +297,23 @@ async def test_what_was_another_list_is_not_recalled(other: Config, path: Path) 
         await polled.polls(1)
         assert counted(polled) == {}
         await written()
-    # And it is not kept either.
     async with Kept(path, config()) as polled:
-        assert polled.trunks() == []
+        assert polled.trunks() == ["T1", "T2"]
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_what_nobody_polls_any_more_leaves_the_file_by_its_age(path: Path) -> None:
+    async with Kept(path, config(account("S1", "S2"))) as polled:
+        await polled.polls(1, "S1")
+        await polled.polls(1, "S2")
+    async with Kept(path, config(account("S2"), interval=200), keep_for=100) as polled:
+        await polled.polls(1, "S2")
+        await written()
+        assert remembered(polled) == ["S1", "S2"]
+        await asyncio.sleep(420)
+        # However long ago they were seen, those that are polled stay.
+        assert remembered(polled) == ["S2"]
 
 
 @pytest.mark.usefixtures("api")
@@ -398,7 +445,7 @@ async def test_what_cannot_be_mended_by_setting_aside_is_tried_again(
         assert polled.own("state_up") == 1
     assert said(caplog) == [
         f"the state file {path} is a directory: name a file in it; going on in memory alone",
-        "the state file is written again",
+        f"the state file {path} was opened late: it is served where no poll was sooner",
     ]
     async with Kept(path, config()) as polled:
         assert polled.trunks() == ["T1", "T2"]
@@ -428,6 +475,97 @@ async def test_a_file_in_use_by_another_is_left_alone_and_taken_up_later_with_it
     async with Kept(path, config()) as polled:
         assert journal(polled) == [("T1", "removed"), ("T2", "removed")]
     assert names(path.parent) == ["state.db"]
+
+
+@on_fake_clock
+async def test_a_file_opened_late_is_served_as_at_the_start_and_keeps_what_was_not_polled(
+    path: Path, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    api.give("S2", "T3", ProvisioningState=2)
+    api.projects["A2"] = {"S3": "Three"}
+    api.give("S3", "T5")
+    configuration = config(account("S1", "S2"), account(sid="A2", discover=EVERY), stale_after=600)
+    async with Kept(path, configuration) as polled:
+        for sid in ("S1", "S2", "S3"):
+            await polled.polls(1, sid)
+        api.give("S2", "T3", ProvisioningState=3)
+        await polled.polls(2, "S2")
+        since, seen = polled.value(SINCE, "S2", trunk_sid="T3"), polled.value(SEEN, "S2")
+        assert since is not None
+    await asyncio.sleep(30)
+    other = StateFile(path)
+    other.open()
+    api.give("S1", "T2", ChannelLimit=10, ProvisioningState=2)
+    api.faults = {"S2": 500, "A2": 500}
+    async with Kept(path, configuration) as polled:
+        await polled.polls(1, "S1")
+        await polled.polls(1, "S2")
+        assert (polled.trunks("S1"), polled.trunks("S2")) == (["T2"], [])
+        other.close()
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        assert said(caplog)[-1] == f"the state file {path} was opened late: it is served where no poll was sooner"
+        assert (polled.trunks("S1"), polled.trunks("S2")) == (["T2"], ["T3"])
+        assert polled.value("siptrunk_property_stale", "S2") == 1
+        assert polled.value("siptrunk_property_up", "S2") == 0
+        assert polled.value(SINCE, "S2", trunk_sid="T3") == since
+        assert polled.value(SEEN, "S2") == seen
+        await polled.polls(1, "S3")
+        assert polled.trunks("S3") == ["T5"]
+        await written()
+        assert remembered(polled) == ["S1", "S2", "S3"]
+        polled.killed = True
+    api.faults["S1"] = 500
+    async with Kept(path, configuration) as polled:
+        assert [polled.trunks(sid) for sid in ("S1", "S2")] == [["T2"], ["T3"]]
+        assert polled.value(SINCE, "S2", trunk_sid="T3") == since
+        api.faults = {}
+        api.give("S2", "T4", ProvisioningState=3)
+        await polled.polls(2, "S2")
+        assert journal(polled, property_sid="S2")[:2] == [("T3", "removed"), ("T4", "added")]
+        assert counted(polled) == {}
+
+
+@on_fake_clock
+async def test_a_slow_disk_at_the_start_is_said_and_costs_none_of_what_is_remembered(
+    path: Path, api: FakeApi, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+    at_once = Keeper._in_thread  # noqa: SLF001 - what waits for the disk
+
+    async def slowly(self: Keeper, work: Callable[..., object], *args: object) -> object:
+        if getattr(work, "__name__", "") == "open":
+            await asyncio.sleep(START_SECONDS + 1)
+        return await at_once(self, work, *args)
+
+    monkeypatch.setattr(Keeper, "_in_thread", slowly)
+    api.faults["S1"] = 500
+    async with Kept(path, config()) as polled:
+        assert polled.trunks() == []
+        await asyncio.sleep(2)
+        assert polled.trunks() == ["T1", "T2"]
+        await asyncio.sleep(2 * SEEN_EVERY)
+        assert remembered(polled) == ["S1"]
+    assert said(caplog) == [
+        f"the state file {path} is not open after 2 s; going on until it is",
+        f"the state file {path} was opened late: it is served where no poll was sooner",
+    ]
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_another_exporter_that_takes_the_file_over_takes_nothing_away(path: Path) -> None:
+    async with AsyncExitStack() as second:
+        async with Kept(path, config()) as first:
+            await first.polls(1)
+            polled = await second.enter_async_context(Kept(path, config(account("S2"))))
+            await polled.polls(1, "S2")
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        assert polled.own("state_up") == 1
+        await written()
+        assert remembered(polled) == ["S1", "S2"]
 
 
 @on_fake_clock
@@ -477,6 +615,30 @@ async def test_what_a_write_that_failed_should_have_written_is_written_by_the_ne
     async with Kept(path, config()) as polled:
         assert len(polled.trunks()) == 3000
         assert len([*polled.poller.journal]) == 3002
+
+
+@on_fake_clock
+async def test_a_change_seen_while_a_write_fails_is_written_by_the_next(
+    path: Path, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        await written()
+
+        def failing(_file: StateFile, _batch: Batch) -> None:
+            polled.poller.journal.record(Identity("S1", "A1", ""), [change(3, fake_clock.unix_time())])
+            raise StateError(path, "cannot be written")
+
+        api.give("S1", "T1", ChannelLimit=10, ProvisioningState=2)
+        with monkeypatch.context() as for_once:
+            for_once.setattr(StateFile, "write", failing)
+            await polled.polls(2)
+            await written()
+        assert polled.own("state_write_failures_total") == 1
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        polled.killed = True
+    with opened(path) as (_, contents):
+        assert [each.trunk_sid for each in contents.changes] == ["T2", "T3"]
 
 
 @on_fake_clock

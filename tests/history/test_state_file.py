@@ -158,6 +158,8 @@ def test_no_more_changes_are_kept_than_asked_for_and_none_for_longer(tmp_path: P
         assert [each.new for each in contents.changes] == list(range(480, 600))
     with opened(path) as (file, _):
         assert [each.new for each in file.changes(2)] == [598, 599]
+        file.write(batch(change(600), most=50))
+        assert [each.new for each in file.changes(1000)] == list(range(551, 601))
 
 
 def test_another_applications_database_is_not_even_touched(tmp_path: Path) -> None:
