@@ -160,10 +160,6 @@ class Keeper:
             else:
                 self._changes = deque(self._poller.journal.restore(changes), self._state.changes)
                 self.file = file
-                if self._late:
-                    log.info("the state file %s was opened late: it is served where no poll was sooner", self._path)
-                    self._late, self._said = False, ""
-                self._well()
                 await self._show()
                 return
 
@@ -174,7 +170,11 @@ class Keeper:
         self._strangers = {key: seen for key, (seen, _) in lists.items()}
         for whose in newer:
             self.note(whose, whole=True)
-        self._taken = True
+        if self._late:
+            log.info("the state file %s was opened late: it is served where no poll was sooner", self._path)
+            self._said = ""
+        self._taken, self._late = True, False
+        self._well()
         # Changes, of which there may be many, need not be waited for.
         self._tried.set()
 
@@ -185,7 +185,7 @@ class Keeper:
             self._do_without(error, "; restart or reload when that is mended" if error.lasting else "")
             return False
         try:
-            aside = await self._in_thread(set_aside, StateFile(self._path).path, self._clock())
+            aside = await self._in_thread(set_aside, self._path, self._clock())
         except StateError as failure:
             self._do_without(error, f"; it cannot be set aside ({failure})")
             return False

@@ -358,30 +358,73 @@ def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
-TEXT = b"api: {}\n" * 40
+TEXT = b"t0ken\n"
+
+
+def text(path: Path) -> None:
+    path.write_bytes(TEXT)
 
 
 def foreign(path: Path) -> None:
     with sqlite3.connect(path) as database:
+        database.execute("PRAGMA journal_mode = WAL")
         database.execute("CREATE TABLE anothers (text)")
     database.close()
 
 
+def damaged(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    with opened(path):
+        pass
+    path.write_bytes(path.read_bytes()[:4096])
+
+
 def newer(path: Path) -> None:
-    file = StateFile(path)
-    file.open()
-    file.close()
+    with opened(path):
+        pass
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
 
 
 SPOILS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "text": (lambda path: path.write_bytes(TEXT), "is no state file: name another"),
-    "short": (lambda path: path.write_bytes(b"x"), "is no state file: name another"),
-    "foreign": (foreign, "is another application's database: name another file"),
+    "damaged": (damaged, "is damaged (database disk image is malformed)"),
     "newer": (newer, "was written by a newer exporter (schema 99, not 1): run that one"),
 }
+
+
+@pytest.mark.parametrize("unusable", ["set_aside", "ignore"])
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (text, "is no state file: name another"),
+        (foreign, "is another application's database: name another file"),
+    ],
+)
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_a_file_that_is_no_exporters_is_never_touched_whatever_is_configured(
+    make: Callable[[Path], object], why: str, unusable: Unusable, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(path)
+    before = untouched(path)
+    async with Kept(path, config(), unusable=unusable) as polled:
+        await polled.polls(1)
+        await asyncio.sleep(10 * TRIED_EVERY)
+        assert polled.trunks() == ["T1", "T2"]
+        assert polled.own("state_up") == 0
+        assert untouched(path) == before
+        assert names(path.parent) == ["state.db"]
+        assert said(caplog) == [f"the state file {path} {why}; going on in memory alone"]
+        remove(path)
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        assert polled.own("state_up") == 1
+
+
+def untouched(path: Path) -> tuple[bytes, float, int]:
+    """What a look does not change."""
+    known = path.stat()
+    return path.read_bytes(), known.st_ctime, known.st_ino
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
@@ -665,13 +708,12 @@ async def test_a_file_found_damaged_while_it_is_written_is_set_aside_and_begun_a
 @on_fake_clock
 async def test_no_more_than_a_few_files_are_ever_set_aside(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(8):
-        SPOILS["text"][0](path)
+        damaged(path)
         async with Kept(path, config(), unusable="set_aside") as polled:
             await polled.polls(1)
             assert polled.trunks() == ["T1", "T2"]
         await asyncio.sleep(1)
     assert len(list(path.parent.glob("state.db.unusable-*"))) == 5
-    assert content(path) == TEXT
     assert "5 files are set aside already: look at them and remove them" in caplog.text
 
 
