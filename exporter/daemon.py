@@ -129,7 +129,7 @@ class Daemon:
             self.telemetry.limited(asdict(config.limits))
             if config.state.path != before.path:
                 await self._stop_keeping()
-                await self._keep_state(recall=False)
+                await self._keep_state()
             elif self._keeper:
                 self._keeper.configure(config.state)
             log.info("configuration reloaded")
@@ -160,7 +160,7 @@ class Daemon:
         try:
             sockets = await _sockets(serving)
             # Before the first scrape: a counter must not begin at 0 and then jump to what was remembered.
-            await self._keep_state(recall=True)
+            await self._keep_state()
             listener.start(sockets)
             addresses = [_address(each) for each in sockets]
             extent = {"addresses": " ".join(map(str, addresses)), "shard": str(self.shard), "version": __version__}
@@ -178,14 +178,14 @@ class Daemon:
             await listener.close()
             await runner.cleanup()
 
-    async def _keep_state(self, *, recall: bool) -> None:
+    async def _keep_state(self) -> None:
         """Have what is polled outlive the process where a file for that is configured."""
         if self.config.state.path:
             # SQLite has no place in the memory of those who do without.
             from exporter.history.keeper import Keeper  # noqa: PLC0415 - see above
 
             self._keeper = Keeper(self.config.state, self.poller, self.telemetry, self._clock)
-            await self._keeper.start(recall=recall)
+            await self._keeper.start()
 
     async def _stop_keeping(self) -> None:
         keeper, self._keeper = self._keeper, None

@@ -338,11 +338,13 @@ class State:
         TEXT.then(_file), "file (SQLite) that keeps the last good data and the changes over a restart"
     )
     changes: int = setting(integer(1, 1_000_000), 10_000, "most changes that are kept, 1 to 1000000")
-    keep_for: float = setting(duration(60, 366 * 86_400), 30 * 86_400.0, "how long changes are kept, 1m to 366d")
+    keep_for: float = setting(
+        duration(60, 366 * 86_400), 30 * 86_400.0, "how long changes, and lists that nobody polls, are kept, 1m to 366d"
+    )
     unusable: Unusable = setting(
         choice("unusable", _UNUSABLE),
         "set_aside",
-        "a file that cannot be used: `set_aside`, to begin a new one, or `ignore`, to do without",
+        "a file that is damaged or of a newer exporter: `set_aside`, to begin a new one, or `ignore`, to do without",
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from exporter.config import State
     from exporter.history.changes import Change, Kind
@@ -57,14 +57,15 @@ class Journal:
         self._state = state
         self._changes = deque(self._changes, state.changes)
 
-    def restore(self, changes: Iterable[Change]) -> None:
-        """Take what was seen before the start."""
+    def restore(self, changes: Sequence[Change]) -> list[Change]:
+        """Take what was seen before the start; give what is kept that was not among it."""
         if not self._changes:
             self._changes.extend(changes)
-            return
-        known = set(self._changes)
-        every = [*(change for change in changes if change not in known), *self._changes]
-        self._changes = deque(sorted(every, key=attrgetter("seen")), self._state.changes)
+            return []
+        known = set(changes)
+        new = [change for change in self._changes if change not in known]
+        self._changes = deque(sorted([*changes, *new], key=attrgetter("seen")), self._state.changes)
+        return new
 
     def record(self, identity: Identity, changes: Sequence[Change]) -> None:
         """Keep and log the changes of a property."""

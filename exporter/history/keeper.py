@@ -60,29 +60,30 @@ class Keeper:
         self.file: StateFile | None = None
         """What is written to now; None while there is nothing."""
         self._given_up = False
-        self._recalls = False
+        self._taken = self._late = False
         self._tried, self._stopping = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._again_at = self._written_at = -math.inf
         self._said = ""
         self._noted: dict[Remembering, bool] = {}
         self._gone: set[str] = set()
-        self._afresh = False
+        self._strangers: dict[str, float] = {}
+        """When the lists in the file that nobody here has polled were last seen."""
         self._changes: deque[Change] = deque(maxlen=state.changes)
         telemetry.state_kept(good=False)
         poller.remember(self)
         poller.journal.recorded = self._record
 
-    async def start(self, *, recall: bool) -> None:
-        """Begin; with `recall`, before the first poll, put back what was remembered, unless that takes too long."""
-        self._recalls = recall
+    async def start(self) -> None:
+        """Begin; put back what was remembered, unless that takes too long: then it is put back late."""
         self._task = asyncio.create_task(self._keep())
         self._task.add_done_callback(failed)
         tried = asyncio.create_task(self._tried.wait())
         await asyncio.wait({tried}, timeout=START_SECONDS)
         tried.cancel()
-        # From now on what is polled is newer.
-        self._recalls = False
+        self._late = not self._taken
+        if not self._tried.is_set():
+            log.warning("the state file %s is not open after %g s; going on until it is", self._path, START_SECONDS)
 
     def configure(self, state: State) -> None:
         """Keep as much, and for as long, as another configuration of the same file says."""
@@ -102,6 +103,7 @@ class Keeper:
     def note(self, whose: Remembering, *, whole: bool) -> None:
         """Have a list written, or, unless `whole`, only when it was seen."""
         self._noted[whose] = whole or self._noted.get(whose, False)
+        self._strangers.pop(whose.key, None)
 
     def forget(self, whose: Remembering) -> None:
         """Have nothing remembered of a list."""
@@ -116,7 +118,6 @@ class Keeper:
     async def _keep(self) -> None:
         await self._open()
         self._tried.set()
-        await self._show()
         while not await self._stopped(WRITTEN_EVERY):
             if self._time() >= self._again_at:
                 if self.file is None and not self._given_up:
@@ -150,31 +151,32 @@ class Keeper:
             file = StateFile(self._path)
             try:
                 lists = await self._in_thread(file.open)
-                afresh = self._take(lists)
+                self._take(lists)
                 changes = await self._in_thread(file.changes, self._state.changes)
             except StateError as error:
                 await self._in_thread(file.close)
                 if not await self._set_aside(error):
                     return
             else:
-                self._poller.journal.restore(changes)
-                if afresh:
-                    self._noted = dict.fromkeys(self._poller.runners(), True)
-                    self._changes = deque(self._poller.journal, self._state.changes)
-                self.file, self._afresh = file, afresh
-                self._well()
+                self._changes = deque(self._poller.journal.restore(changes), self._state.changes)
+                self.file = file
+                await self._show()
                 return
 
-    def _take(self, lists: Lists) -> bool:
-        """Recall the lists of a file before the first poll; later, have the file written afresh: memory is newer."""
-        if not self._recalls:
-            return True
+    def _take(self, lists: Lists) -> None:
+        """Recall the lists of those who have none; the others' are newer. Another exporter's are left alone."""
+        newer = [whose for whose in self._poller.runners() if whose.seen is not None]
         self._poller.recall(lists)
-        self._gone |= lists.keys()
-        self._recalls = False
+        self._strangers = {key: seen for key, (seen, _) in lists.items()}
+        for whose in newer:
+            self.note(whose, whole=True)
+        if self._late:
+            log.info("the state file %s was opened late: it is served where no poll was sooner", self._path)
+            self._said = ""
+        self._taken, self._late = True, False
+        self._well()
         # Changes, of which there may be many, need not be waited for.
         self._tried.set()
-        return False
 
     async def _set_aside(self, error: StateError) -> bool:
         """Set the file aside, where that is wanted and can be; else do without."""
@@ -183,7 +185,7 @@ class Keeper:
             self._do_without(error, "; restart or reload when that is mended" if error.lasting else "")
             return False
         try:
-            aside = await self._in_thread(set_aside, StateFile(self._path).path, self._clock())
+            aside = await self._in_thread(set_aside, self._path, self._clock())
         except StateError as failure:
             self._do_without(error, f"; it cannot be set aside ({failure})")
             return False
@@ -191,12 +193,12 @@ class Keeper:
         return True
 
     async def _write(self) -> None:
-        idle = not (self._gone or self._changes or self._afresh or any(self._noted.values()))
+        idle = not (self._gone or self._changes or any(self._noted.values()))
         early = self._time() < self._written_at + SEEN_EVERY and not self._stopping.is_set()
         if self.file is None or (idle and (early or not self._noted)):
             return
         batch, noted = self._batch(), self._noted
-        self._noted, self._gone, self._afresh = {}, set(), False
+        self._noted, self._gone = {}, set()
         self._changes = deque(maxlen=self._state.changes)
         try:
             await self._in_thread(self.file.write, batch)
@@ -205,7 +207,6 @@ class Keeper:
                 if whose in noted:
                     self.note(whose, whole=noted[whose])
             self._gone |= batch.gone
-            self._afresh = batch.afresh
             self._changes = deque([*batch.changes, *self._changes], self._state.changes)
             self._telemetry.state_write_failures.inc()
             await self._recover(error)
@@ -215,8 +216,11 @@ class Keeper:
 
     def _batch(self) -> Batch:
         """Put together what is to be written: in one go, so that lists and changes go together."""
-        state, now = self._state, self._clock()
-        batch = Batch(state.changes, now - state.keep_for, self._afresh, self._gone, changes=list(self._changes))
+        oldest = self._clock() - self._state.keep_for
+        for key in [key for key, seen in self._strangers.items() if seen < oldest]:
+            del self._strangers[key]
+            self._gone.add(key)
+        batch = Batch(self._state.changes, oldest, self._gone, changes=list(self._changes))
         for whose, whole in self._noted.items():
             known, seen = whose.remembered() if whole else None, whose.seen
             if known:

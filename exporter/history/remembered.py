@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 class Remembered(msgspec.Struct, frozen=True):
     """A list as the last complete walk brought it, and what has come of comparing it with those before.
 
-    Of a property's trunks: the Unix time of the last comparison, since which Unix time each trunk has its
-    provisioning state, and the changes counted by kind.
+    Of a property's trunks: the Unix time of the last comparison, and since which Unix time each trunk has its
+    provisioning state.
     """
 
     listing: Saved
     compared: float = 0.0
     since: tuple[int, ...] = ()
-    changes: dict[str, int] = {}
 
 
 class Remembering(Protocol):
@@ -40,7 +39,7 @@ class Remembering(Protocol):
         """Give what to remember; None where nothing is known, or nobody wants to know any more."""
 
     def recall(self, known: Remembered, seen: float) -> None:
-        """Take what was known at the Unix time `seen`, before the first poll."""
+        """Take what was known at the Unix time `seen`, before the first complete walk."""
 
 
 class Memory(Protocol):

@@ -63,7 +63,10 @@ _DAMAGED = {
     sqlite3.SQLITE_CONSTRAINT,
     sqlite3.SQLITE_MISMATCH,
 }
+_NOT_WRITTEN = "cannot be written: let the exporter's user write to it and to its directory"
 _WHY = {
+    sqlite3.SQLITE_READONLY: _NOT_WRITTEN,
+    sqlite3.SQLITE_CANTOPEN: _NOT_WRITTEN,
     sqlite3.SQLITE_BUSY: "is in use by another process: give each exporter a file of its own",
     sqlite3.SQLITE_FULL: "cannot be written, the disk is full: make room",
 }
@@ -72,7 +75,7 @@ _WHY = {
 class StateError(Exception):
     """The state file cannot be used; says which, why, and the mend.
 
-    `lasting` tells that it is the file itself, which can be set aside; `gone`, that it is there no more.
+    `lasting` tells that it is an exporter's, but of no use, and can be set aside; `gone`, that it is there no more.
     """
 
     def __init__(self, path: Path, why: str, *, lasting: bool = False, gone: bool = False) -> None:
@@ -86,14 +89,13 @@ Lists = dict[str, tuple[float, Remembered]]
 
 
 class Batch(msgspec.Struct):
-    """What is written in one transaction, after the lists `gone`, or everything where `afresh`, were deleted.
+    """What is written in one transaction, after the lists `gone` were deleted.
 
     At most the newest `most` of the changes, and none from before the Unix time `oldest`, are kept.
     """
 
     most: int
     oldest: float
-    afresh: bool = False
     gone: set[str] = msgspec.field(default_factory=set)
     lists: list[tuple[str, Remembered]] = msgspec.field(default_factory=list)
     seen: list[tuple[str, float]] = msgspec.field(default_factory=list)
@@ -104,13 +106,14 @@ class StateFile:
     """A state file at `path`, which is made where there is none."""
 
     def __init__(self, path: Path) -> None:
-        # Where a link leads: SQLite has its files beside the real one.
-        self.path = Path(os.path.realpath(path))
+        self.path = path
         self.connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
 
     def open(self) -> Lists:
         """Open it and read its lists; raises `StateError`, and then it is closed."""
+        # Where a link leads: SQLite has its files beside the real one.
+        self.path = Path(os.path.realpath(self.path))
         look(self.path, create=True)
         try:
             with _told(self.path):
@@ -186,9 +189,6 @@ class StateFile:
 
     @staticmethod
     def _write(connection: sqlite3.Connection, batch: Batch) -> None:
-        if batch.afresh:
-            for table in ("lists", "seen", "changes"):
-                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - no input
         gone = [(key,) for key in batch.gone]
         connection.executemany("DELETE FROM seen WHERE id = (SELECT id FROM lists WHERE list = ?)", gone)
         connection.executemany("DELETE FROM lists WHERE list = ?", gone)
@@ -238,9 +238,7 @@ def look(path: Path, *, create: bool = False) -> None:
     except IsADirectoryError:
         raise StateError(path, "is a directory: name a file in it") from None
     except PermissionError:
-        raise StateError(
-            path, "cannot be opened: let the exporter's user read and write it", lasting=path.exists()
-        ) from None
+        raise StateError(path, "cannot be opened: let the exporter's user read and write it") from None
     except OSError as error:
         why = f"cannot be opened ({error.strerror}): let the exporter's user read and write it"
         raise StateError(path, why) from None
@@ -255,9 +253,9 @@ def look(path: Path, *, create: bool = False) -> None:
 def _check_header(path: Path, header: bytes) -> None:
     """See whose a file is: https://www.sqlite.org/fileformat2.html#the_database_header."""
     if len(header) < _HEADER or not header.startswith(_MAGIC):
-        raise StateError(path, "is no state file: name another", lasting=True)
+        raise StateError(path, "is no state file: name another")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise StateError(path, "is another application's database: name another file", lasting=True)
+        raise StateError(path, "is another application's database: name another file")
     if (version := int.from_bytes(header[60:64], "big")) > VERSION:
         raise _newer(path, version)
 
@@ -306,10 +304,12 @@ def set_aside(path: Path, now: float) -> Path:
 
     Raises `OSError` where that cannot be, or where too many lie there already.
     """
+    path = Path(os.path.realpath(path))
     begin = f"{path.name}.unusable-"
     if sum(each.name.startswith(begin) and each.suffix[-1:] == "Z" for each in path.parent.iterdir()) >= MOST_SET_ASIDE:
         raise OSError(f"{MOST_SET_ASIDE} files are set aside already: look at them and remove them")
-    aside = path.with_name(f"{begin}{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}")
+    while (aside := path.with_name(f"{begin}{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}")).exists():
+        now += 1
     path.rename(aside)
     for beside in ("-wal", "-shm", "-journal"):
         with suppress(FileNotFoundError):

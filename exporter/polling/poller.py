@@ -150,7 +150,7 @@ class Poller:
         self._around.memory = memory
 
     def recall(self, lists: dict[str, tuple[float, Remembered]]) -> None:
-        """Take out of `lists` what was known of each before the start, and when it was seen."""
+        """Take out of `lists` what was known, and when it was seen, of each that no walk has brought since."""
         for discovery in self.discoveries.values():
             _recall(discovery, lists)
         # There may be more of them now.
@@ -256,7 +256,7 @@ class Poller:
 
 
 def _recall(runner: Runner, lists: dict[str, tuple[float, Remembered]]) -> None:
-    if known := lists.pop(runner.key, None):
+    if runner.seen is None and (known := lists.pop(runner.key, None)):
         seen, remembered = known
         try:
             runner.recall(remembered, seen)

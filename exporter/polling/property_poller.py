@@ -109,19 +109,17 @@ class PropertyPoller:
     def remembered(self) -> Remembered | None:
         """Give what is to outlive the process."""
         saved = self._listing.saved()
-        changes = {kind.value: count for kind, count in zip(Kind, self._changes, strict=True)}
-        return Remembered(saved, self._seen_at, tuple(self._since), changes) if saved else None
+        return Remembered(saved, self._seen_at, tuple(self._since)) if saved else None
 
     def recall(self, known: Remembered, seen: float) -> None:
         """Go on from what was known at the Unix time `seen`: a first poll is no first walk then.
 
-        Nothing is served of the trunks before `show`, which takes time, but the changes are counted on at once. Of
-        data that seem to be from the future nobody knows the age, so they are compared with, and not served.
+        Nothing is served of the trunks before `show`, which takes time. Of data that seem to be from the future nobody
+        knows the age, so they are compared with, and not served.
         """
         now = self._around.clock()
         self._listing.restore(self._around.client, known.listing)
         self._seen_at, self._since = min(known.compared, now), array("q", known.since)
-        self._changes = tuple([known.changes.get(kind.value, 0) for kind in Kind])
         if seen <= now:
             self._health = msgspec.structs.replace(self._health, last_success=seen)
         self._around.snapshot.publish(self._view(None))
@@ -130,7 +128,8 @@ class PropertyPoller:
 
     def show(self) -> None:
         """Serve what was recalled, unless a poll did."""
-        if not self._health.polls and self._last_success is not None:
+        shown = self._around.snapshot.get(self.target.identity.sid)
+        if self._last_success is not None and not (shown and shown.summary):
             try:
                 self._serve()
             except Exception:

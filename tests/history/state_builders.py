@@ -45,4 +45,4 @@ def remembered(number: int = 1) -> Remembered:
     pages = tuple(
         _Kept(50 * page, Validators(), bytes([page] * 32), 2000, _pack(b"x" * 2000)) for page in range(number)
     )
-    return Remembered(Saved(Limits(), 50, pages, {}), 7.0, tuple(range(300)), {"added": 3})
+    return Remembered(Saved(Limits(), 50, pages, {}), 7.0, tuple(range(300)))

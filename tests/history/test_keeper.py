@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sqlite3
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -16,10 +17,11 @@ from exporter.config import State
 from exporter.history.changes import Kind
 from exporter.history.journal import Wanted
 from exporter.history.keeper import SEEN_EVERY, START_SECONDS, STOP_SECONDS, TRIED_EVERY, WRITTEN_EVERY, Keeper
-from exporter.history.state import StateFile
+from exporter.history.state import Batch, StateError, StateFile
+from exporter.model import Identity
 from tests import fake_clock
 from tests.fake_clock import EPOCH
-from tests.history.state_builders import batch, opened
+from tests.history.state_builders import batch, change, opened
 from tests.polling.builders import EVERY, Polled, account, config, configured, on_fake_clock
 from tests.polling.test_history import SINCE, counted, journal
 
@@ -42,15 +44,16 @@ class Kept(Polled):
         config: Config,
         clock: Callable[[], float] = fake_clock.unix_time,
         unusable: Unusable = "ignore",
+        keep_for: float = 30 * 86_400,
     ) -> None:
         super().__init__(config, clock)
-        self.state = State(path, unusable=unusable)
+        self.state = State(path, unusable=unusable, keep_for=keep_for)
         self.clock = clock
         self.killed = False
 
     async def __aenter__(self) -> Self:
         self.keeper = Keeper(self.state, self.poller, self.telemetry, self.clock)
-        await self.keeper.start(recall=True)
+        await self.keeper.start()
         # What was recalled is shown by and by.
         await asyncio.sleep(0.01)
         return await super().__aenter__()
@@ -71,6 +74,12 @@ class Kept(Polled):
     def connection(self) -> sqlite3.Connection:
         assert self.file.connection
         return self.file.connection
+
+
+def remembered(polled: Kept) -> list[str]:
+    """Of which properties lists are in the file."""
+    keys = polled.connection.execute("SELECT list FROM lists JOIN seen USING (id) ORDER BY list")
+    return [sid for (key,) in keys if (sid := key.split("/")[-2]).startswith("S")]
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -139,6 +148,16 @@ async def test_data_older_than_they_may_be_served_are_not_but_are_compared_with(
         assert journal(polled) == [("T2", "removed")]
 
 
+@on_fake_clock
+async def test_a_trunk_that_ended_in_a_future_that_was_none_is_not_reactivated(path: Path, api: FakeApi) -> None:
+    api.give("S1", "T1", EndDate=int(EPOCH) + 500)
+    async with Kept(path, config(), lambda: fake_clock.unix_time() + 1000) as polled:
+        await polled.polls(1)
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        assert journal(polled) == []
+
+
 @pytest.mark.usefixtures("api")
 @on_fake_clock
 async def test_data_from_the_future_are_not_served_for_nobody_knows_their_age(path: Path) -> None:
@@ -152,7 +171,7 @@ async def test_data_from_the_future_are_not_served_for_nobody_knows_their_age(pa
 
 
 @on_fake_clock
-async def test_just_what_changed_while_nobody_looked_is_counted_and_the_counts_go_on(path: Path, api: FakeApi) -> None:
+async def test_just_what_changed_while_nobody_looked_is_counted_and_the_changes_go_on(path: Path, api: FakeApi) -> None:
     async with Kept(path, config()) as polled:
         await polled.polls(1)
         api.give("S1", "T1", "T2", "T3", ChannelLimit=10, ProvisioningState=2)
@@ -160,16 +179,16 @@ async def test_just_what_changed_while_nobody_looked_is_counted_and_the_counts_g
         assert counted(polled) == {"added": 1}
     api.trunks["S1"][0]["ChannelLimit"] = 7
     async with Kept(path, config()) as polled:
-        assert counted(polled) == {"added": 1}
+        assert counted(polled) == {}
         assert journal(polled) == [("T3", "added")]
         await polled.polls(1)
-        assert counted(polled) == {"added": 1, "channel_limit": 1}
+        assert counted(polled) == {"channel_limit": 1}
         assert journal(polled) == [("T1", "channel_limit"), ("T3", "added")]
         (change,) = polled.poller.journal.newest_first(_wanted_limit(), 0, 9)
         assert (change.old, change.new) == (10, 7)
     async with Kept(path, config()) as polled:
         assert journal(polled) == [("T1", "channel_limit"), ("T3", "added")]
-        assert counted(polled) == {"added": 1, "channel_limit": 1}
+        assert counted(polled) == {}
 
 
 def _wanted_limit() -> Wanted:
@@ -192,8 +211,8 @@ async def test_after_a_kill_nothing_written_is_lost_and_what_was_not_is_found_ag
         await written()
         polled.killed = True
     async with Kept(path, config()) as polled:
-        assert counted(polled) == {"removed": 1}
         await polled.polls(1)
+        assert counted(polled) == {}
         assert journal(polled) == [("T2", "removed")]
 
 
@@ -224,7 +243,22 @@ async def test_an_end_date_that_came_while_nobody_looked_is_one_deactivation(pat
         await polled.polls(1)
     async with Kept(path, config()) as polled:
         await polled.polls(1)
+        assert counted(polled) == {}
+        assert journal(polled) == [("T1", "deactivated")]
+
+
+@on_fake_clock
+async def test_an_end_date_between_two_polls_is_one_deactivation_after_a_kill_too(path: Path, api: FakeApi) -> None:
+    api.give("S1", "T1", EndDate=int(EPOCH) + 90)
+    async with Kept(path, config(interval=600)) as polled:
+        await polled.polls(1)
+        await asyncio.sleep(EPOCH + 91 - fake_clock.unix_time())
         assert counted(polled) == {"deactivated": 1}
+        await written()
+        polled.killed = True
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        assert journal(polled) == [("T1", "deactivated")]
 
 
 @on_fake_clock
@@ -255,7 +289,7 @@ async def test_discovered_properties_are_served_with_the_api_down(path: Path, ap
 )
 @pytest.mark.usefixtures("api")
 @on_fake_clock
-async def test_what_was_another_list_is_not_recalled(other: Config, path: Path) -> None:
+async def test_what_was_another_list_is_not_recalled_but_left_alone(other: Config, path: Path) -> None:
     async with Kept(path, config()) as polled:
         await polled.polls(1)
     async with Kept(path, other) as polled:
@@ -263,9 +297,23 @@ async def test_what_was_another_list_is_not_recalled(other: Config, path: Path) 
         await polled.polls(1)
         assert counted(polled) == {}
         await written()
-    # And it is not kept either.
     async with Kept(path, config()) as polled:
-        assert polled.trunks() == []
+        assert polled.trunks() == ["T1", "T2"]
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_what_nobody_polls_any_more_leaves_the_file_by_its_age(path: Path) -> None:
+    async with Kept(path, config(account("S1", "S2"))) as polled:
+        await polled.polls(1, "S1")
+        await polled.polls(1, "S2")
+    async with Kept(path, config(account("S2"), interval=200), keep_for=100) as polled:
+        await polled.polls(1, "S2")
+        await written()
+        assert remembered(polled) == ["S1", "S2"]
+        await asyncio.sleep(420)
+        # However long ago they were seen, those that are polled stay.
+        assert remembered(polled) == ["S2"]
 
 
 @pytest.mark.usefixtures("api")
@@ -310,30 +358,73 @@ def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
-TEXT = b"api: {}\n" * 40
+TEXT = b"t0ken\n"
+
+
+def text(path: Path) -> None:
+    path.write_bytes(TEXT)
 
 
 def foreign(path: Path) -> None:
     with sqlite3.connect(path) as database:
+        database.execute("PRAGMA journal_mode = WAL")
         database.execute("CREATE TABLE anothers (text)")
     database.close()
 
 
+def damaged(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    with opened(path):
+        pass
+    path.write_bytes(path.read_bytes()[:4096])
+
+
 def newer(path: Path) -> None:
-    file = StateFile(path)
-    file.open()
-    file.close()
+    with opened(path):
+        pass
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
 
 
 SPOILS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "text": (lambda path: path.write_bytes(TEXT), "is no state file: name another"),
-    "short": (lambda path: path.write_bytes(b"x"), "is no state file: name another"),
-    "foreign": (foreign, "is another application's database: name another file"),
+    "damaged": (damaged, "is damaged (database disk image is malformed)"),
     "newer": (newer, "was written by a newer exporter (schema 99, not 1): run that one"),
 }
+
+
+@pytest.mark.parametrize("unusable", ["set_aside", "ignore"])
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (text, "is no state file: name another"),
+        (foreign, "is another application's database: name another file"),
+    ],
+)
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_a_file_that_is_no_exporters_is_never_touched_whatever_is_configured(
+    make: Callable[[Path], object], why: str, unusable: Unusable, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(path)
+    before = untouched(path)
+    async with Kept(path, config(), unusable=unusable) as polled:
+        await polled.polls(1)
+        await asyncio.sleep(10 * TRIED_EVERY)
+        assert polled.trunks() == ["T1", "T2"]
+        assert polled.own("state_up") == 0
+        assert untouched(path) == before
+        assert names(path.parent) == ["state.db"]
+        assert said(caplog) == [f"the state file {path} {why}; going on in memory alone"]
+        remove(path)
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        assert polled.own("state_up") == 1
+
+
+def untouched(path: Path) -> tuple[bytes, float, int]:
+    """What a look does not change."""
+    known = path.stat()
+    return path.read_bytes(), known.st_ctime, known.st_ino
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
@@ -397,7 +488,7 @@ async def test_what_cannot_be_mended_by_setting_aside_is_tried_again(
         assert polled.own("state_up") == 1
     assert said(caplog) == [
         f"the state file {path} is a directory: name a file in it; going on in memory alone",
-        "the state file is written again",
+        f"the state file {path} was opened late: it is served where no poll was sooner",
     ]
     async with Kept(path, config()) as polled:
         assert polled.trunks() == ["T1", "T2"]
@@ -427,6 +518,97 @@ async def test_a_file_in_use_by_another_is_left_alone_and_taken_up_later_with_it
     async with Kept(path, config()) as polled:
         assert journal(polled) == [("T1", "removed"), ("T2", "removed")]
     assert names(path.parent) == ["state.db"]
+
+
+@on_fake_clock
+async def test_a_file_opened_late_is_served_as_at_the_start_and_keeps_what_was_not_polled(
+    path: Path, api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    api.give("S2", "T3", ProvisioningState=2)
+    api.projects["A2"] = {"S3": "Three"}
+    api.give("S3", "T5")
+    configuration = config(account("S1", "S2"), account(sid="A2", discover=EVERY), stale_after=600)
+    async with Kept(path, configuration) as polled:
+        for sid in ("S1", "S2", "S3"):
+            await polled.polls(1, sid)
+        api.give("S2", "T3", ProvisioningState=3)
+        await polled.polls(2, "S2")
+        since, seen = polled.value(SINCE, "S2", trunk_sid="T3"), polled.value(SEEN, "S2")
+        assert since is not None
+    await asyncio.sleep(30)
+    other = StateFile(path)
+    other.open()
+    api.give("S1", "T2", ChannelLimit=10, ProvisioningState=2)
+    api.faults = {"S2": 500, "A2": 500}
+    async with Kept(path, configuration) as polled:
+        await polled.polls(1, "S1")
+        await polled.polls(1, "S2")
+        assert (polled.trunks("S1"), polled.trunks("S2")) == (["T2"], [])
+        other.close()
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        assert said(caplog)[-1] == f"the state file {path} was opened late: it is served where no poll was sooner"
+        assert (polled.trunks("S1"), polled.trunks("S2")) == (["T2"], ["T3"])
+        assert polled.value("siptrunk_property_stale", "S2") == 1
+        assert polled.value("siptrunk_property_up", "S2") == 0
+        assert polled.value(SINCE, "S2", trunk_sid="T3") == since
+        assert polled.value(SEEN, "S2") == seen
+        await polled.polls(1, "S3")
+        assert polled.trunks("S3") == ["T5"]
+        await written()
+        assert remembered(polled) == ["S1", "S2", "S3"]
+        polled.killed = True
+    api.faults["S1"] = 500
+    async with Kept(path, configuration) as polled:
+        assert [polled.trunks(sid) for sid in ("S1", "S2")] == [["T2"], ["T3"]]
+        assert polled.value(SINCE, "S2", trunk_sid="T3") == since
+        api.faults = {}
+        api.give("S2", "T4", ProvisioningState=3)
+        await polled.polls(2, "S2")
+        assert journal(polled, property_sid="S2")[:2] == [("T3", "removed"), ("T4", "added")]
+        assert counted(polled) == {}
+
+
+@on_fake_clock
+async def test_a_slow_disk_at_the_start_is_said_and_costs_none_of_what_is_remembered(
+    path: Path, api: FakeApi, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+    at_once = Keeper._in_thread  # noqa: SLF001 - what waits for the disk
+
+    async def slowly(self: Keeper, work: Callable[..., object], *args: object) -> object:
+        if getattr(work, "__name__", "") == "open":
+            await asyncio.sleep(START_SECONDS + 1)
+        return await at_once(self, work, *args)
+
+    monkeypatch.setattr(Keeper, "_in_thread", slowly)
+    api.faults["S1"] = 500
+    async with Kept(path, config()) as polled:
+        assert polled.trunks() == []
+        await asyncio.sleep(2)
+        assert polled.trunks() == ["T1", "T2"]
+        await asyncio.sleep(2 * SEEN_EVERY)
+        assert remembered(polled) == ["S1"]
+    assert said(caplog) == [
+        f"the state file {path} is not open after 2 s; going on until it is",
+        f"the state file {path} was opened late: it is served where no poll was sooner",
+    ]
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_another_exporter_that_takes_the_file_over_takes_nothing_away(path: Path) -> None:
+    async with AsyncExitStack() as second:
+        async with Kept(path, config()) as first:
+            await first.polls(1)
+            polled = await second.enter_async_context(Kept(path, config(account("S2"))))
+            await polled.polls(1, "S2")
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        assert polled.own("state_up") == 1
+        await written()
+        assert remembered(polled) == ["S1", "S2"]
 
 
 @on_fake_clock
@@ -475,8 +657,31 @@ async def test_what_a_write_that_failed_should_have_written_is_written_by_the_ne
         polled.killed = True
     async with Kept(path, config()) as polled:
         assert len(polled.trunks()) == 3000
-        assert counted(polled) == {"added": 3000, "removed": 2}
         assert len([*polled.poller.journal]) == 3002
+
+
+@on_fake_clock
+async def test_a_change_seen_while_a_write_fails_is_written_by_the_next(
+    path: Path, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Kept(path, config()) as polled:
+        await polled.polls(1)
+        await written()
+
+        def failing(_file: StateFile, _batch: Batch) -> None:
+            polled.poller.journal.record(Identity("S1", "A1", ""), [change(3, fake_clock.unix_time())])
+            raise StateError(path, "cannot be written")
+
+        api.give("S1", "T1", ChannelLimit=10, ProvisioningState=2)
+        with monkeypatch.context() as for_once:
+            for_once.setattr(StateFile, "write", failing)
+            await polled.polls(2)
+            await written()
+        assert polled.own("state_write_failures_total") == 1
+        await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
+        polled.killed = True
+    with opened(path) as (_, contents):
+        assert [each.trunk_sid for each in contents.changes] == ["T2", "T3"]
 
 
 @on_fake_clock
@@ -496,20 +701,19 @@ async def test_a_file_found_damaged_while_it_is_written_is_set_aside_and_begun_a
         polled.killed = True
     async with Kept(path, config()) as polled:
         assert polled.trunks() == ["T1"]
-        assert counted(polled)["removed"] == 1
+        assert ("T2", "removed") in journal(polled)
 
 
 @pytest.mark.usefixtures("api")
 @on_fake_clock
 async def test_no_more_than_a_few_files_are_ever_set_aside(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(8):
-        SPOILS["text"][0](path)
+        damaged(path)
         async with Kept(path, config(), unusable="set_aside") as polled:
             await polled.polls(1)
             assert polled.trunks() == ["T1", "T2"]
         await asyncio.sleep(1)
     assert len(list(path.parent.glob("state.db.unusable-*"))) == 5
-    assert content(path) == TEXT
     assert "5 files are set aside already: look at them and remove them" in caplog.text
 
 
