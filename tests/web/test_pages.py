@@ -9,12 +9,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 from msgspec.structs import replace
 
 from exporter.errors import Reason
 from exporter.history.hour import MINUTES
 from exporter.shard import Shard
 from exporter.simulator import Simulator, SimulatorOptions
+from exporter.web.app import MOST_WAITING, Queue
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import LONGEST, h, said
 from exporter.web.pages.wanted import Wanted
@@ -48,6 +50,49 @@ async def test_the_pages_are_loaded_when_the_first_is_opened_and_not_before() ->
     output, _ = await process.communicate()
 
     assert output.decode().strip() == "[]"
+
+
+async def test_few_wait_for_a_page_and_for_who_is_gone_none_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    go, queue = asyncio.Event(), Queue()
+
+    async def opened(_endpoints: object, request: web.Request) -> web.Response:
+        made.append(request.path_qs)
+        await go.wait()
+        return web.Response(text="a page")
+
+    monkeypatch.setattr("exporter.web.pages.opened.opened", opened)
+    monkeypatch.setattr("exporter.web.app.Queue", lambda: queue)
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        url = it.http.base_url
+        writers = []
+        for number in range(MOST_WAITING + 1):
+            _, writer = await asyncio.open_connection(url.host, url.port)
+            writer.write(f"GET /?page={number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            writers.append(writer)
+        async with asyncio.timeout(20):
+            while queue.waiting < MOST_WAITING - 1:
+                await it.http.get("/-/healthy")
+            last = asyncio.create_task(it.http.get("/?page=last"))
+            while queue.waiting < MOST_WAITING:
+                await it.http.get("/-/healthy")
+        refused = await it.http.get("/")
+        for writer in writers[2:]:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers[2:]))
+        # By the time this is answered, it is known that they are gone.
+        await it.http.get("/-/healthy")
+        go.set()
+        assert (await last).text == "a page"
+        for writer in writers[:2]:
+            writer.close()
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert made == ["/?page=0", "/?page=1", "/?page=last"]
 
 
 async def test_a_first_round_under_way_is_no_trouble(tmp_path: Path) -> None:
