@@ -55,7 +55,7 @@ QUEUE = web.AppKey("queue", Queue)
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """What the endpoints show and do.
+    """What the endpoints show and do, since the Unix time `started`.
 
     `trouble` tells why the process does not work, None where it does; `reload` is None where it may not be asked for
     over HTTP.
@@ -70,6 +70,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     config: Callable[[], str]
     trouble: Callable[[], str | None]
     reload: Callable[[], Awaitable[None]] | None
+    started: float
 
     def application(self) -> web.Application:
         """Make the application that answers them."""
@@ -129,7 +130,7 @@ class Endpoints(msgspec.Struct, frozen=True):
 
     async def _changes(self, request: web.Request) -> web.Response:
         try:
-            return web.json_response(changes(request.query, self.poller, self.clock()))
+            return web.json_response(await changes(request.query, self.poller, self.clock()))
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
 

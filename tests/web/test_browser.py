@@ -83,8 +83,8 @@ async def rows(page: Page) -> list[str]:
 
 async def test_somebody_sees_at_a_glance_that_all_is_well(tmp_path: Path, browser: Browser) -> None:
     async with world(tmp_path) as here, visit(browser, here.url) as page:
-        assert await page.locator("h1").inner_text() == "✓ All is well: 3 properties up"
-        assert await page.title() == "all is well · SIP trunks"
+        assert await page.locator("h1").inner_text() == "✓ All up: 3 properties"
+        assert await page.title() == "all up · SIP trunks"
         assert await page.get_by_role("list", name="What is not well").count() == 0
 
 
@@ -166,7 +166,7 @@ async def test_somebody_sees_what_is_not_as_agreed(tmp_path: Path, browser: Brow
         first, second = [trunk.sip_trunk_sid for trunk in plain.simulator.carrier.trunks(plain.sids[0])][:2]
     expected = f"{{trunks: [{{sid: {first}, channel_limit: 4711}}, {{sid: {second}}}, {{sid: STGONE}}]}}"
     async with world(tmp_path, expected=expected) as here, visit(browser, here.url) as page:
-        assert await page.locator("h1").inner_text() == "▲ Every property is up, but not all is as it should be"
+        assert await page.locator("h1").inner_text() == "▲ 3 of 3 properties up, but not all is as it should be"
         trouble = page.get_by_role("list", name="What is not well").get_by_role("listitem").first
         assert (await trouble.inner_text()).startswith("Not as agreed: 2 things in 1 property")
         await trouble.get_by_role("link").click()
