@@ -43,8 +43,6 @@ HEADERS = {
 
 def document(title: str, main: Content, endpoints: Endpoints, *, up: str = "", level: str = "plain") -> str:
     """Make a whole page; `up` leads from its address to that of the overview, `level` colours the browser's tab."""
-    circle = h.circle(cx=4, cy=4, r=4, fill=_ICONS[level])
-    icon = h.svg(circle, xmlns="http://www.w3.org/2000/svg", viewBox="0 0 8 8")
     ways = (("Overview", "."), ("Changes", "changes"), ("Configuration", "config"))
     links = [endpoints.telemetry_path, *LINKS]
     shard = endpoints.poller.shard
@@ -53,7 +51,7 @@ def document(title: str, main: Content, endpoints: Endpoints, *, up: str = "", l
         h.title(f"{title[:LONGEST]} · SIP trunks"),
         h.meta(name="viewport", content="width=device-width, initial-scale=1"),
         h.meta(name="color-scheme", content="light dark"),
-        h.link(rel="icon", href=f"data:image/svg+xml,{quote(icon)}"),
+        h.link(rel="icon", href=_icon(level)),
         h.style(_STYLE),
     )
     body = h.body(
@@ -63,7 +61,7 @@ def document(title: str, main: Content, endpoints: Endpoints, *, up: str = "", l
             h.nav([h.a(name, href=up + way) for name, way in ways], aria_label="Pages of the exporter"),
             h.button("Refreshing by itself", id="live", type="button", hidden=True),
         ),
-        h.p(id="lost", role="alert", hidden=True),
+        h.p(id="lost", role="alert", hidden=True, data_icon=_icon("plain")),
         h.p(id="news", aria_live="polite", class_="unseen"),
         h.main(_as_of(endpoints), main, id="main", tabindex="-1"),
         h.footer(
@@ -76,6 +74,11 @@ def document(title: str, main: Content, endpoints: Endpoints, *, up: str = "", l
         h.script(_SCRIPT),
     )
     return f"<!doctype html>{h.html(head, body, lang='en')}"
+
+
+def _icon(level: str) -> str:
+    circle = h.circle(cx=4, cy=4, r=4, fill=_ICONS[level])
+    return f"data:image/svg+xml,{quote(h.svg(circle, xmlns='http://www.w3.org/2000/svg', viewBox='0 0 8 8'))}"
 
 
 def _as_of(endpoints: Endpoints) -> Html:
