@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SMALL = 2**16
 """Most bytes of a body that is sent in one go."""
 PROPERTIES = "/properties/"
+FRESH = {"Cache-Control": "no-store"}
 MOST_WAITING = 16
 """Most pages asked for that wait until those before them are made."""
 RESERVED = ("/", "/changes", "/-/reload", "/api/v1/changes", *LINKS)
@@ -126,11 +127,11 @@ class Endpoints(msgspec.Struct, frozen=True):
             return await opened(self, request)
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return web.json_response(msgspec.structs.asdict(self._gather()))
+        return web.json_response(msgspec.structs.asdict(self._gather()), headers=FRESH)
 
     async def _changes(self, request: web.Request) -> web.Response:
         try:
-            return web.json_response(await changes(request.query, self.poller, self.clock()))
+            return web.json_response(await changes(request.query, self.poller, self.clock()), headers=FRESH)
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
 
@@ -145,7 +146,7 @@ class Endpoints(msgspec.Struct, frozen=True):
 
     async def _config(self, _request: web.Request) -> web.Response:
         # With thousands of properties it takes a while to write.
-        return web.Response(text=await asyncio.to_thread(self.config))
+        return web.Response(text=await asyncio.to_thread(self.config), headers=FRESH)
 
     async def _reload(self, request: web.Request) -> web.Response:
         if self.reload is None:

@@ -260,7 +260,9 @@ async def test_an_answer_that_comes_late_does_not_undo_a_later_wish(tmp_path: Pa
         assert [bool(route.request.failure) for route in held] == [True]
 
 
-async def test_the_page_comes_up_to_date_and_searches_where_its_address_holds_a_password(tmp_path: Path, browser: Browser) -> None:
+async def test_the_page_comes_up_to_date_and_searches_where_its_address_holds_a_password(
+    tmp_path: Path, browser: Browser
+) -> None:
     async with world(tmp_path) as here:
         page = await browser.new_page()
         await page.clock.install()

@@ -6,17 +6,21 @@ import asyncio
 import html
 import re
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
+from exporter.api.listing import Listing
 from exporter.errors import Reason
 from exporter.history.hour import MINUTES
+from exporter.history.journal import newest_first
 from exporter.shard import Shard
 from exporter.simulator import Simulator, SimulatorOptions
 from exporter.web.app import MOST_WAITING, Queue
+from exporter.web.pages import trunks
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import LONGEST, h, said
 from exporter.web.pages.wanted import Wanted
@@ -24,6 +28,7 @@ from exporter.web.pages.words import REASONS, ago, since, span
 from tests.running import configuration, running, write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.running import Running
@@ -228,7 +233,8 @@ async def test_no_property_at_all_is_not_well(tmp_path: Path) -> None:
 
 async def test_what_is_down_is_told_by_reason_and_the_first_few_by_name(tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(properties=9, trunks=3)) as simulator:
-        *many, one, well = simulator.carrier.property_sids
+        first, one, *others, well = simulator.carrier.property_sids
+        many = first, *others
         for sid in many:
             simulator.fail(sid, "403")
         simulator.fail(one, "404")
@@ -292,6 +298,69 @@ async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_met
         page = plain((await it.http.get(f"/properties/{simulator.carrier.property_sids[0]}")).text)
     assert "There was no room to keep the list of its trunks: /metrics has them." in page
     assert "Up: polled" in page
+
+
+@pytest.mark.parametrize("path", ["/config", "/api/v1/status", "/api/v1/changes"])
+async def test_what_tells_of_now_is_kept_by_no_browser(tmp_path: Path, path: str) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        assert (await it.http.get(path)).headers["Cache-Control"] == "no-store"
+
+
+async def test_a_poll_that_ends_while_the_trunks_are_read_leaves_the_page_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        loop, (sid,) = asyncio.get_running_loop(), simulator.carrier.property_sids
+        gone, *left = [trunk.sip_trunk_sid for trunk in simulator.carrier.trunks(sid)]
+        simulator.carrier.remove(sid, gone)
+        read = Listing.records
+
+        def overtaken(listing: Listing[Any]) -> object:
+            old = read(listing)
+            monkeypatch.setattr(Listing, "records", read)
+            asyncio.run_coroutine_threadsafe(it.poll(sid), loop).result(20)
+            return old
+
+        monkeypatch.setattr(Listing, "records", overtaken)
+        page = await it.http.get(f"/properties/{sid}")
+    assert page.status_code == 200
+    assert re.findall(r'data-key="([^"]*)"', page.text) == sorted(left, key=page.text.index)
+
+
+async def test_long_lists_are_looked_through_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, int] = {}
+
+    def noted(name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            threads[name] = threading.get_ident()
+            return function(*arguments)
+
+        return call
+
+    functions: dict[str, Callable[..., object]] = {
+        "exporter.web.pages.trunks._listed": trunks._listed,  # noqa: SLF001 - where it runs cannot be seen otherwise
+        "exporter.web.api.newest_first": newest_first,
+        "exporter.api.listing.Listing.records": Listing.records,
+    }
+    for name, function in functions.items():
+        monkeypatch.setattr(name, noted(name, function))
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        await it.http.get(f"/properties/{simulator.carrier.property_sids[0]}")
+    assert len(threads) == 3
+    assert threading.get_ident() not in threads.values()
 
 
 async def test_what_changed_in_a_property_that_is_polled_no_more_is_told_still(tmp_path: Path) -> None:
