@@ -359,6 +359,12 @@ async def test_axe_finds_nothing_on_any_page(tmp_path: Path, browser: Browser, s
             for path in ("/", f"/properties/{sid}", f"/properties/{down}", "/changes", "/?q=nothing"):
                 await page.goto(path)
                 found += await findings(page)
+            await page.clock.install()
+            await page.reload()
+            await page.route("**/*", lambda route: route.fulfill(status=200, body="another"))
+            await page.clock.run_for(10_000)
+            await page.get_by_role("alert").wait_for()
+            found += await findings(page)
     assert found == []
 
 
