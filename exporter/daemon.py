@@ -106,6 +106,7 @@ class Daemon:
             config=lambda: render(self.config),
             trouble=self._trouble,
             reload=self.reload if serving.lifecycle else None,
+            started=self._clock(),
         )
 
     async def reload(self) -> None:

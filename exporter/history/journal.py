@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Reversible, Sequence
 
     from exporter.config import State
     from exporter.history.changes import Change, Kind
@@ -82,7 +82,7 @@ class Journal:
     def newest_first(self, wanted: Wanted, skip: int, most: int) -> list[Change]:
         """Give up to `most` of the changes wanted, without the newest `skip` of them."""
         self._forget_old()
-        return list(islice(filter(wanted.takes, reversed(self._changes)), skip, skip + most))
+        return newest_first(self._changes, wanted, skip, most)
 
     def __iter__(self) -> Iterator[Change]:
         """Give all that are kept, the oldest first."""
@@ -93,6 +93,11 @@ class Journal:
         oldest = self._clock() - self._state.keep_for
         while self._changes and self._changes[0].seen < oldest:
             self._changes.popleft()
+
+
+def newest_first(changes: Reversible[Change], wanted: Wanted, skip: int, most: int) -> list[Change]:
+    """Give up to `most` of those wanted, without the newest `skip` of them; the last of `changes` is the newest."""
+    return list(islice(filter(wanted.takes, reversed(changes)), skip, skip + most))
 
 
 def _told(change: Change) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextlib import suppress
 from datetime import datetime
@@ -12,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from exporter.history.changes import Kind
-from exporter.history.journal import Wanted
+from exporter.history.journal import Wanted, newest_first
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
@@ -34,10 +35,14 @@ def withheld(metrics: Metrics) -> frozenset[str]:
     return TEXTS - {*(metrics.info_labels if metrics.detail == "trunk" else ())}
 
 
-def seen(poller: Poller, sought: Wanted, skip: int, most: int) -> list[Change]:
-    """Give up to `most` of the changes sought, without the newest `skip` of them and what is withheld of trunks."""
-    hidden = withheld(poller.config.metrics)
-    return [_without(hidden, each) for each in poller.journal.newest_first(sought, skip, most)]
+async def seen(poller: Poller, sought: Wanted, skip: int, most: int) -> list[Change]:
+    """Give up to `most` of the changes sought, without the newest `skip` of them and what is withheld of trunks.
+
+    Others have their turn while many are looked at.
+    """
+    hidden, kept = withheld(poller.config.metrics), [*poller.journal]
+    found = await asyncio.to_thread(newest_first, kept, sought, skip, most)
+    return [_without(hidden, each) for each in found]
 
 
 def _without(hidden: frozenset[str], change: Change) -> Change:
@@ -45,7 +50,7 @@ def _without(hidden: frozenset[str], change: Change) -> Change:
     return replace(named, old=None, new=None) if change.field in hidden else named
 
 
-def changes(query: MultiMapping[str], poller: Poller, now: float) -> dict[str, Any]:
+async def changes(query: MultiMapping[str], poller: Poller, now: float) -> dict[str, Any]:
     """Give the changes that `query` asks for, the newest first, at the Unix time `now`.
 
     It may hold `property`, `trunk`, `kind` (repeatable), `since` and `until` (Unix times, or as RFC 3339 writes them),
@@ -64,7 +69,7 @@ def changes(query: MultiMapping[str], poller: Poller, now: float) -> dict[str, A
     )
     most, skip = _number(query, "limit", 100, 1, MOST), _number(query, "skip", 0, 0, _MOST_SKIPPED)
     # One more than asked for tells whether there is another page.
-    found = seen(poller, wanted, skip, most + 1)
+    found = await seen(poller, wanted, skip, most + 1)
     following = None
     if len(found) > most:
         # What is seen from now on would shift the pages.

@@ -25,14 +25,38 @@ if TYPE_CHECKING:
 SMALL = 2**16
 """Most bytes of a body that is sent in one go."""
 PROPERTIES = "/properties/"
-PAGES = web.AppKey("pages", asyncio.Semaphore)
-"""Held while a page is made: of thousands of properties, or a hundred thousand trunks, not many are made at once."""
+FRESH = {"Cache-Control": "no-store"}
+MOST_WAITING = 16
+"""Most pages asked for that wait until those before them are made."""
 RESERVED = ("/", "/changes", "/-/reload", "/api/v1/changes", *LINKS)
 """The paths that the metrics cannot have."""
 
 
+class Queue:
+    """Lets few pages be made at once, for there may be thousands of properties, or a hundred thousand trunks."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(2)
+        self.waiting = 0
+
+    async def __aenter__(self) -> None:
+        """Wait until it is one's turn."""
+        self.waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self.waiting -= 1
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let the next one have its turn."""
+        self._free.release()
+
+
+QUEUE = web.AppKey("queue", Queue)
+
+
 class Endpoints(msgspec.Struct, frozen=True):
-    """What the endpoints show and do.
+    """What the endpoints show and do, since the Unix time `started`.
 
     `trouble` tells why the process does not work, None where it does; `reload` is None where it may not be asked for
     over HTTP; `sending` is what those who send wait at for their turn.
@@ -47,12 +71,13 @@ class Endpoints(msgspec.Struct, frozen=True):
     config: Callable[[], str]
     trouble: Callable[[], str | None]
     reload: Callable[[], Awaitable[None]] | None
+    started: float
     sending: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
     def application(self) -> web.Application:
         """Make the application that answers them."""
         app = web.Application()
-        app[PAGES] = asyncio.Semaphore(2)
+        app[QUEUE] = Queue()
         app.add_routes(
             [
                 web.get(self.telemetry_path, self._metrics),
@@ -93,15 +118,21 @@ class Endpoints(msgspec.Struct, frozen=True):
         # Nobody pays for the pages who opens none.
         from exporter.web.pages.opened import opened  # noqa: PLC0415 - see above
 
-        async with request.app[PAGES]:
+        queue = request.app[QUEUE]
+        if queue.waiting >= MOST_WAITING:
+            return web.Response(status=503, text="too many wait for a page\n", headers={hdrs.RETRY_AFTER: "2"})
+        async with queue:
+            # Who has gone is not told of here, and nothing is made for nobody.
+            if request.transport is None or request.transport.is_closing():
+                return web.Response()
             return await opened(self, request)
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return web.json_response(msgspec.structs.asdict(self._gather()))
+        return web.json_response(msgspec.structs.asdict(self._gather()), headers=FRESH)
 
     async def _changes(self, request: web.Request) -> web.Response:
         try:
-            return web.json_response(changes(request.query, self.poller, self.clock()))
+            return web.json_response(await changes(request.query, self.poller, self.clock()), headers=FRESH)
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
 
@@ -116,13 +147,22 @@ class Endpoints(msgspec.Struct, frozen=True):
 
     async def _config(self, _request: web.Request) -> web.Response:
         # With thousands of properties it takes a while to write.
-        return web.Response(text=await asyncio.to_thread(self.config))
+        return web.Response(text=await asyncio.to_thread(self.config), headers=FRESH)
 
-    async def _reload(self, _request: web.Request) -> web.Response:
+    async def _reload(self, request: web.Request) -> web.Response:
         if self.reload is None:
             return web.Response(status=403, text="start with --web.enable-lifecycle to reload over HTTP\n")
+        if _is_of_another_site(request):
+            return web.Response(status=403, text="another site's page may not have it reloaded\n")
         try:
             await self.reload()
         except (ConfigError, OSError) as error:
             return web.Response(status=500, text=f"the old configuration stays, for the new one is bad:\n{error}\n")
         return web.Response(text="reloaded\n")
+
+
+def _is_of_another_site(request: web.Request) -> bool:
+    """Say whether a browser sends it for another site's page: programs send neither header."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    foreign = origin is not None and origin.partition("//")[2] != request.host
+    return foreign or request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")

@@ -184,6 +184,19 @@ async def test_reload_over_http_needs_its_flag(tmp_path: Path) -> None:
     assert (answer.status_code, answer.text) == (403, "start with --web.enable-lifecycle to reload over HTTP\n")
 
 
+@pytest.mark.parametrize(
+    "sent", [{"Origin": "http://elsewhere.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+async def test_no_page_of_another_site_has_it_reloaded(tmp_path: Path, sent: dict[str, str]) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        own = {"Origin": str(it.http.base_url), "Sec-Fetch-Site": "same-origin"}
+        assert (await it.http.post("/-/reload", headers=sent)).status_code == 403
+        assert (await it.http.post("/-/reload", headers=own)).status_code == 200
+
+
 async def test_reload_is_done_by_post_alone(tmp_path: Path) -> None:
     async with (
         Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,

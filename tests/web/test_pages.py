@@ -6,15 +6,21 @@ import asyncio
 import html
 import re
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 from msgspec.structs import replace
 
+from exporter.api.listing import Listing
 from exporter.errors import Reason
 from exporter.history.hour import MINUTES
+from exporter.history.journal import newest_first
 from exporter.shard import Shard
 from exporter.simulator import Simulator, SimulatorOptions
+from exporter.web.app import MOST_WAITING, Queue
+from exporter.web.pages import trunks
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import LONGEST, h, said
 from exporter.web.pages.wanted import Wanted
@@ -22,6 +28,7 @@ from exporter.web.pages.words import REASONS, ago, since, span
 from tests.running import configuration, running, write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.running import Running
@@ -39,7 +46,7 @@ async def told(it: Running) -> tuple[str, list[str]]:
     """The overview's headline, and what it says is not well."""
     page = (await it.http.get("/")).text
     headline, troubles = re.findall(r"<h1.*?</h1>", page)[0], re.findall(r'<ul class="troubles".*?(?=<dl)', page)[0]
-    return plain(headline), [plain(each) for each in re.split(r'<li class="(?:bad|look)">', troubles)[1:]]
+    return plain(headline), [plain(each) for each in re.split(r'<li class="(?:bad|look|plain)">', troubles)[1:]]
 
 
 async def test_the_pages_are_loaded_when_the_first_is_opened_and_not_before() -> None:
@@ -50,6 +57,49 @@ async def test_the_pages_are_loaded_when_the_first_is_opened_and_not_before() ->
     assert output.decode().strip() == "[]"
 
 
+async def test_few_wait_for_a_page_and_for_who_is_gone_none_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    go, queue = asyncio.Event(), Queue()
+
+    async def opened(_endpoints: object, request: web.Request) -> web.Response:
+        made.append(request.path_qs)
+        await go.wait()
+        return web.Response(text="a page")
+
+    monkeypatch.setattr("exporter.web.pages.opened.opened", opened)
+    monkeypatch.setattr("exporter.web.app.Queue", lambda: queue)
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        url = it.http.base_url
+        writers = []
+        for number in range(MOST_WAITING + 1):
+            _, writer = await asyncio.open_connection(url.host, url.port)
+            writer.write(f"GET /?page={number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            writers.append(writer)
+        async with asyncio.timeout(20):
+            while queue.waiting < MOST_WAITING - 1:
+                await it.http.get("/-/healthy")
+            last = asyncio.create_task(it.http.get("/?page=last"))
+            while queue.waiting < MOST_WAITING:
+                await it.http.get("/-/healthy")
+        refused = await it.http.get("/")
+        for writer in writers[2:]:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers[2:]))
+        # By the time this is answered, it is known that they are gone.
+        await it.http.get("/-/healthy")
+        go.set()
+        assert (await last).text == "a page"
+        for writer in writers[:2]:
+            writer.close()
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert made == ["/?page=0", "/?page=1", "/?page=last"]
+
+
 async def test_a_first_round_under_way_is_no_trouble(tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
         simulator.fail(simulator.carrier.property_sids[0], "hang")
@@ -58,8 +108,118 @@ async def test_a_first_round_under_way_is_no_trouble(tmp_path: Path) -> None:
         async with running(path) as it:
             await it.until(lambda: any(each.health.polls for each in it.daemon.poller.properties.values()))
             waiting = (await it.http.get(f"/properties/{simulator.carrier.property_sids[0]}")).text
-            assert "It was not polled yet." in plain(waiting)
-            assert await told(it) == ("… The first round is under way: 1 of 2 properties tried", [])
+            assert "It was not polled yet" in plain(waiting)
+            assert await told(it) == ("… Waiting for the first poll: 1 of 2 properties polled", [])
+
+
+async def test_properties_that_come_later_are_not_up_before_they_are_polled(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=3, trunks=3)) as simulator:
+        first, *later = simulator.carrier.property_sids
+        path = write(tmp_path, simulator, configuration(simulator, accounts=f"properties: [{{sid: {first}}}]"))
+        async with running(path) as it:
+            await it.ready()
+            for sid in later:
+                simulator.fail(sid, "hang")
+            sids = ", ".join(f"{{sid: {sid}}}" for sid in later)
+            path.write_text(configuration(simulator, accounts=f"properties: [{sids}]"))
+            assert (await it.http.post("/-/reload")).status_code == 200
+            assert it.daemon.poller.ready
+            page = plain((await it.http.get("/")).text)
+            assert await told(it) == ("… Waiting for the first poll: 0 of 2 properties polled", [])
+    assert "Properties 0 of 2 up" in page
+    assert "Trunks — known for 0 of 2 properties" in page
+    assert "Not as agreed — nothing was agreed on" in page
+
+
+@pytest.mark.parametrize(
+    ("token", "why"), [("wrong", "the API rejects the token"), (None, "the API could not be reached")]
+)
+async def test_where_no_property_is_known_the_headline_says_why(tmp_path: Path, token: str | None, why: str) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        text = configuration(simulator, api="max_attempts: 1")
+        path = write(tmp_path, simulator, text if token else text.replace(simulator.base_url, "http://127.0.0.1:9"))
+        (tmp_path / "token").write_text(token or simulator.options.token)
+        async with running(path) as it:
+            await it.daemon.poller.discoveries[simulator.options.account_sid].poll()
+            headline, troubles = await told(it)
+    assert headline.startswith(f"✕ No properties are known: {why}, since ")
+    assert len(troubles) == 1
+
+
+async def test_accounts_with_the_same_trouble_are_told_of_together(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        accounts = [f"  - {{account_sid: A{number:031}, token_file: bad, discover: {{}}}}\n" for number in range(9)]
+        (tmp_path / "bad").write_text("wrong")
+        async with running(write(tmp_path, simulator, configuration(simulator) + "".join(accounts))) as it:
+            await it.ready()
+            headline, (trouble,) = await told(it)
+    assert headline.startswith("✕ Not every property is known: the API rejects the token, since ")
+    assert "and 4 more: their properties cannot be looked up, since " in trouble
+
+
+async def test_a_property_that_was_down_before_a_restart_is_so_since_its_last_success(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        accounts = f"properties: [{{sid: {sid}}}]"
+        state = {"state": f"path: {tmp_path / 'state'}"}
+        path = write(tmp_path, simulator, configuration(simulator, accounts=accounts, **state))
+        async with running(path, lambda: NOW) as it:
+            await it.ready()
+        simulator.fail(sid, "500")
+        path.write_text(configuration(simulator, accounts=accounts, api="max_attempts: 1", **state))
+        async with running(path, lambda: NOW + 3600) as it:
+            await it.ready()
+            headline, (trouble,) = await told(it)
+            page = plain((await it.http.get(f"/properties/{sid}")).text)
+    since_success = "no success since 14:13 UTC, for 1 h"
+    assert headline == f"✕ 1 of 1 property down, {since_success}"
+    assert trouble.startswith(f"1 property down, {since_success}; now: the API has trouble of its own; ")
+    assert f"✕ Down, {since_success}; now: the API has trouble of its own" in page
+
+
+async def test_the_page_of_a_property_measures_as_the_overview_does(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        late, differs = simulator.carrier.property_sids
+        agreed = ", ".join(f"{{sid: ST{number}}}" for number in range(60))
+        accounts = f"properties: [{{sid: {late}}}, {{sid: {differs}, expected: {{trunks: [{agreed}]}}}}]"
+        async with running(write(tmp_path, simulator, configuration(simulator, accounts=accounts))) as it:
+            await it.ready()
+            await it.http.get("/")
+            poller = it.daemon.poller.properties[late]
+            poller.rhythm.due = asyncio.get_running_loop().time() - 3600
+            poller._last_success = asyncio.get_running_loop().time() - 7200  # noqa: SLF001 - as if so long ago
+            poller._serve()  # noqa: SLF001 - as its timer does
+            pages = [(await it.http.get(f"/properties/{sid}")).text for sid in (late, differs)]
+            overview = plain((await it.http.get("/")).text)
+    assert ['class="verdict look"' in page for page in pages] == [True, True]
+    assert "▲ Overdue: no poll has ended since " in plain(pages[0])
+    assert "No data are served, and no trunks are shown: " in plain(pages[0])
+    assert "; 60 things not as agreed" in plain(pages[1])
+    assert "60 agreed trunks missing" in plain(pages[1])
+    assert "and 10 more" in plain(pages[1])
+    assert "known for 1 of 2 properties" in overview
+
+
+async def test_a_property_without_an_active_trunk_is_named(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=0)) as simulator:
+        accounts = f"properties: [{{sid: {simulator.carrier.property_sids[0]}, name: '\u3164 '}}]"
+        async with running(write(tmp_path, simulator, configuration(simulator, accounts=accounts))) as it:
+            await it.ready()
+            # What cannot be seen is no name.
+            named = f"1 property without an active trunk {simulator.carrier.property_sids[0]}"
+            assert await told(it) == ("✓ All up: 1 property", [named])
+
+
+async def test_a_page_says_of_when_it_is_and_since_when_it_is_watched(tmp_path: Path) -> None:
+    now = NOW
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator), lambda: now) as it,
+    ):
+        await it.ready()
+        now += 60
+        page = plain((await it.http.get("/")).text)
+    assert "As of 14:14:20 UTC; watching since 14:13 UTC, for 1 min" in page
 
 
 async def test_no_property_at_all_is_not_well(tmp_path: Path) -> None:
@@ -73,7 +233,8 @@ async def test_no_property_at_all_is_not_well(tmp_path: Path) -> None:
 
 async def test_what_is_down_is_told_by_reason_and_the_first_few_by_name(tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(properties=9, trunks=3)) as simulator:
-        *many, one, well = simulator.carrier.property_sids
+        first, one, *others, well = simulator.carrier.property_sids
+        many = first, *others
         for sid in many:
             simulator.fail(sid, "403")
         simulator.fail(one, "404")
@@ -84,15 +245,15 @@ async def test_what_is_down_is_told_by_reason_and_the_first_few_by_name(tmp_path
             well_page = await it.http.get(f"/properties/{well}")
             ill_page = await it.http.get(f"/properties/{one}")
     assert headline.startswith("✕ 8 of 9 properties down, since ")
-    assert [each.partition(",")[0] for each in troubles] == [
-        "7 properties down: the account may not see it",
-        "1 property down: the API does not know it",
+    assert [re.sub(" since .* s;", "", each)[:60] for each in troubles] == [
+        "7 properties down, now: the account may not see it; no data ",
+        "1 property down, now: the API does not know it; no data show",
     ]
     assert "and 2 more" in troubles[0]
     assert "no data shown" in troubles[1]
     assert name in troubles[1]
     assert "Up: polled" in plain(well_page.text)
-    assert "No data are served" in plain(ill_page.text)
+    assert "No trunks are shown: no poll has brought a complete list yet." in plain(ill_page.text)
 
 
 async def test_a_look_up_of_properties_that_fails_is_told(tmp_path: Path) -> None:
@@ -102,9 +263,10 @@ async def test_a_look_up_of_properties_that_fails_is_told(tmp_path: Path) -> Non
         async with running(write(tmp_path, simulator, configuration(simulator, accounts=accounts))) as it:
             await it.ready()
             headline, (trouble,) = await told(it)
-    assert headline == "✕ The exporter is in trouble"
-    why = "its properties cannot be looked up, for the account may not see it, since "
+    assert headline.startswith("✕ Not every property is known: the account may not see it, since ")
+    why = "its properties cannot be looked up, since "
     assert trouble.startswith(f"Account {simulator.options.account_sid}: {why}")
+    assert "now: the account may not see it" in trouble
 
 
 async def test_a_configuration_that_was_refused_is_told_until_one_is_taken(tmp_path: Path) -> None:
@@ -119,9 +281,9 @@ async def test_a_configuration_that_was_refused_is_told_until_one_is_taken(tmp_p
             path.write_text(good)
             assert (await it.http.post("/-/reload")).status_code == 200
             after = await told(it)
-    assert headline == "▲ Every property is up, but not all is as it should be"
+    assert headline == "▲ 1 of 1 property up, but not all is as it should be"
     assert trouble.startswith("The configuration could not be loaded anew, the old one stays, since ")
-    assert after == ("✓ All is well: 1 property up", [])
+    assert after == ("✓ All up: 1 property", [])
 
 
 async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_metrics(
@@ -136,6 +298,69 @@ async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_met
         page = plain((await it.http.get(f"/properties/{simulator.carrier.property_sids[0]}")).text)
     assert "There was no room to keep the list of its trunks: /metrics has them." in page
     assert "Up: polled" in page
+
+
+@pytest.mark.parametrize("path", ["/config", "/api/v1/status", "/api/v1/changes"])
+async def test_what_tells_of_now_is_kept_by_no_browser(tmp_path: Path, path: str) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        assert (await it.http.get(path)).headers["Cache-Control"] == "no-store"
+
+
+async def test_a_poll_that_ends_while_the_trunks_are_read_leaves_the_page_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        loop, (sid,) = asyncio.get_running_loop(), simulator.carrier.property_sids
+        gone, *left = [trunk.sip_trunk_sid for trunk in simulator.carrier.trunks(sid)]
+        simulator.carrier.remove(sid, gone)
+        read = Listing.records
+
+        def overtaken(listing: Listing[Any]) -> object:
+            old = read(listing)
+            monkeypatch.setattr(Listing, "records", read)
+            asyncio.run_coroutine_threadsafe(it.poll(sid), loop).result(20)
+            return old
+
+        monkeypatch.setattr(Listing, "records", overtaken)
+        page = await it.http.get(f"/properties/{sid}")
+    assert page.status_code == 200
+    assert re.findall(r'data-key="([^"]*)"', page.text) == sorted(left, key=page.text.index)
+
+
+async def test_long_lists_are_looked_through_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, int] = {}
+
+    def noted(name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            threads[name] = threading.get_ident()
+            return function(*arguments)
+
+        return call
+
+    functions: dict[str, Callable[..., object]] = {
+        "exporter.web.pages.trunks._listed": trunks._listed,  # noqa: SLF001 - where it runs cannot be seen otherwise
+        "exporter.web.api.newest_first": newest_first,
+        "exporter.api.listing.Listing.records": Listing.records,
+    }
+    for name, function in functions.items():
+        monkeypatch.setattr(name, noted(name, function))
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        await it.http.get(f"/properties/{simulator.carrier.property_sids[0]}")
+    assert len(threads) == 3
+    assert threading.get_ident() not in threads.values()
 
 
 async def test_what_changed_in_a_property_that_is_polled_no_more_is_told_still(tmp_path: Path) -> None:
@@ -266,6 +491,8 @@ async def test_no_page_lets_the_browser_do_more_than_the_page_needs(tmp_path: Pa
         "frame-ancestors": "'none'",
     }
     assert answer.headers["Content-Encoding"] in ("gzip", "deflate")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
 async def test_links_lead_on_from_wherever_a_proxy_puts_the_pages(tmp_path: Path) -> None:

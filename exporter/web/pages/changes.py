@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from exporter.history.changes import Kind
 from exporter.history.journal import Wanted as Sought
+from exporter.turns import Turns
 from exporter.web.api import seen
 from exporter.web.pages.html import Html, h, said
 from exporter.web.pages.layout import document, property_link
@@ -30,9 +31,12 @@ async def changes(endpoints: Endpoints, wanted: Wanted) -> str:
     now = endpoints.clock()
     kinds = frozenset({Kind(wanted.state)}) if wanted.state in list(Kind) else frozenset()
     begin = None if wanted.period == "all" else now - DAY
-    every = seen(endpoints.poller, Sought(kinds=kinds, since=begin), 0, SEARCHED)
-    sought = wanted.q.casefold()
-    found = [each for each in every if not sought or any(sought in text for text in _texts(endpoints, each))]
+    every = await seen(endpoints.poller, Sought(kinds=kinds, since=begin), 0, SEARCHED)
+    sought, found, turns = wanted.q.casefold(), [], Turns()
+    for each in every:
+        if not sought or any(sought in text for text in _texts(endpoints, each)):
+            found.append(each)
+        await turns.give()
     title = "All changes that are kept" if wanted.period == "all" else "Changes of the last day"
     other = ("", "The last day alone") if wanted.period == "all" else ("all", "All that are kept")
     main = [

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import platform
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from exporter import __version__
-from exporter.web.pages.html import LONGEST, Content, Html, h, said
+from exporter.web.pages.html import LONGEST, Content, Html, h, named, said
+from exporter.web.pages.words import at, since
 from exporter.web.status import LINKS
 
 if TYPE_CHECKING:
@@ -41,8 +43,6 @@ HEADERS = {
 
 def document(title: str, main: Content, endpoints: Endpoints, *, up: str = "", level: str = "plain") -> str:
     """Make a whole page; `up` leads from its address to that of the overview, `level` colours the browser's tab."""
-    circle = h.circle(cx=4, cy=4, r=4, fill=_ICONS[level])
-    icon = h.svg(circle, xmlns="http://www.w3.org/2000/svg", viewBox="0 0 8 8")
     ways = (("Overview", "."), ("Changes", "changes"), ("Configuration", "config"))
     links = [endpoints.telemetry_path, *LINKS]
     shard = endpoints.poller.shard
@@ -51,7 +51,7 @@ def document(title: str, main: Content, endpoints: Endpoints, *, up: str = "", l
         h.title(f"{title[:LONGEST]} · SIP trunks"),
         h.meta(name="viewport", content="width=device-width, initial-scale=1"),
         h.meta(name="color-scheme", content="light dark"),
-        h.link(rel="icon", href=f"data:image/svg+xml,{quote(icon)}"),
+        h.link(rel="icon", href=_icon(level)),
         h.style(_STYLE),
     )
     body = h.body(
@@ -59,10 +59,11 @@ def document(title: str, main: Content, endpoints: Endpoints, *, up: str = "", l
         h.header(
             h.a("SIP trunks", href=up or ".", class_="brand"),
             h.nav([h.a(name, href=up + way) for name, way in ways], aria_label="Pages of the exporter"),
-            h.button("Refreshing by itself", id="live", type="button", aria_pressed="true", hidden=True),
+            h.button("Refreshing by itself", id="live", type="button", hidden=True),
         ),
-        h.p(id="lost", role="alert", hidden=True),
-        h.main(main, id="main", tabindex="-1"),
+        h.p(id="lost", role="alert", hidden=True, data_icon=_icon("plain")),
+        h.p(id="news", aria_live="polite", class_="unseen"),
+        h.main(_as_of(endpoints), main, id="main", tabindex="-1"),
         h.footer(
             h.p(
                 f"siptrunk-exporter {__version__}, Python {platform.python_version()}",
@@ -75,9 +76,21 @@ def document(title: str, main: Content, endpoints: Endpoints, *, up: str = "", l
     return f"<!doctype html>{h.html(head, body, lang='en')}"
 
 
+def _icon(level: str) -> str:
+    circle = h.circle(cx=4, cy=4, r=4, fill=_ICONS[level])
+    return f"data:image/svg+xml,{quote(h.svg(circle, xmlns='http://www.w3.org/2000/svg', viewBox='0 0 8 8'))}"
+
+
+def _as_of(endpoints: Endpoints) -> Html:
+    """Say when the page was made, and since when what it tells was watched."""
+    now = endpoints.clock()
+    made = datetime.fromtimestamp(now, UTC)
+    return h.p("As of ", at(now, f"{made:%H:%M:%S} UTC"), "; watching ", since(endpoints.started, now), class_="made")
+
+
 def property_link(sid: str, name: str, up: str = "", query: str = "") -> Html:
     """Link to a property's page by its name, or its Sid where it has none."""
-    return h.a(said(name or sid), href=f"{up}properties/{quote(sid, safe='')}{query}")
+    return h.a(said(named(name, sid)), href=f"{up}properties/{quote(sid, safe='')}{query}")
 
 
 def table(caption: str, head: Content, body: Content) -> Html:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from exporter.history.hour import MINUTES
 from exporter.history.journal import Wanted as Sought
@@ -18,13 +18,15 @@ from exporter.web.pages.layout import document, figure, property_link, table
 from exporter.web.pages.words import ago, number, plural, reason_of, sign, since, span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from exporter.model import Shown
+    from exporter.polling.discovery import Discovery
     from exporter.polling.property_poller import PropertyPoller
     from exporter.web.app import Endpoints
     from exporter.web.pages.wanted import Wanted
 
+Item = TypeVar("Item")
 NAMED = 5
 """Most properties that are named where one thing is told of many."""
 LATEST = 8
@@ -32,18 +34,19 @@ LATEST = 8
 WORDS = {
     "down": "down, no data",
     "stale": "down, last good data",
-    "late": "up, but overdue",
+    "late": "overdue",
     "waiting": "not polled yet",
     "up": "up",
 }
 """How a property can be, the worst first."""
-STATES = {"": "all", "failing": "down", "drift": "not as agreed", **WORDS}
+STATES = {"": "all", "failing": "down", "drift": "not as agreed", "barren": "no active trunk", **WORDS}
 LEVELS = {"good": "✓", "plain": "…", "look": "▲", "bad": "✕"}
 """How bad it is, with the sign for it."""
+_LEVEL_OF = {"down": "bad", "stale": "bad", "late": "look", "waiting": "plain", "up": "good"}
 
 
 class Row(NamedTuple):
-    """A property as the page tells of it; `due` is in how many seconds the next poll comes."""
+    """A property as the pages tell of it; `due` is in how many seconds the next poll comes."""
 
     shown: Shown
     poller: PropertyPoller
@@ -61,14 +64,40 @@ class Row(NamedTuple):
         return sum(differs for _, differs in self.shown.drift)
 
     @property
+    def agreed(self) -> bool:
+        """Whether anything was agreed on."""
+        return self.poller.target.expected is not None
+
+    @property
     def down(self) -> bool:
         """Whether the last poll failed."""
         return self.shown.health.up is False
 
     @property
     def down_since(self) -> float:
-        """Since which Unix time it is down, 0 where it is not."""
-        return self.poller.down_since or 0.0
+        """Since which Unix time it is down, as far as is known, 0 where it is not."""
+        return (self._success_before_start or self.poller.down_since or 0.0) if self.down else 0.0
+
+    @property
+    def _success_before_start(self) -> float | None:
+        # Where all polls of this process failed, the last success is one that was recalled.
+        health = self.shown.health
+        return health.last_success if sum(health.failures.values()) == health.polls else None
+
+    def downtime(self, now: float) -> Content:
+        """Say since when it is down, or where that was before the start, since when there was no success."""
+        return ["no success " if self._success_before_start else None, since(self.down_since or now, now)]
+
+    @property
+    def barren(self) -> bool:
+        """Whether it is known to have no active trunk."""
+        return self.total("active_trunks") == 0
+
+    @property
+    def level(self) -> str:
+        """How bad it is."""
+        level = _LEVEL_OF[self.state]
+        return "look" if level in ("good", "plain") and self.drift else level
 
     def total(self, key: str) -> int:
         """Give a number of its summary, -1 where it is not known: less than all that are."""
@@ -78,7 +107,13 @@ class Row(NamedTuple):
     def passes(self, wanted: Wanted) -> bool:
         """Say whether it is among what is asked for."""
         identity, sought = self.shown.identity, wanted.q.casefold()
-        kinds = {"", self.state, "failing" if self.down else "", "drift" if self.drift else ""}
+        kinds = {
+            "",
+            self.state,
+            "failing" if self.down else "",
+            "drift" if self.drift else "",
+            "barren" if self.barren else "",
+        }
         return wanted.state in kinds and (sought in identity.name.casefold() or sought in identity.sid.casefold())
 
 
@@ -101,6 +136,7 @@ async def overview(endpoints: Endpoints, wanted: Wanted) -> str:
     level, verdict, title = _verdict(endpoints, rows, {each for each, _ in troubles}, now)
     found = wanted.sorted((row for row in rows if row.passes(wanted)), _SORTS, "state")
     told = worst(slowest, "poll")
+    changes = await _changes(endpoints, now)
     main = [
         h.h1(h.span(LEVELS[level], aria_hidden="true"), " ", verdict, class_=f"verdict {level}"),
         h.ul([h.li(told, class_=each) for each, told in troubles], class_="troubles", aria_label="What is not well"),
@@ -115,7 +151,7 @@ async def overview(endpoints: Endpoints, wanted: Wanted) -> str:
                 wanted.paging(len(found)),
             ),
             h.div(
-                _changes(endpoints, now),
+                changes,
                 h.section(h.h2("Polls"), figure("Slowest poll of each minute", bars(slowest, told), told)),
                 api(endpoints),
                 configuration(endpoints, now),
@@ -130,12 +166,10 @@ async def overview(endpoints: Endpoints, wanted: Wanted) -> str:
 async def _gather(endpoints: Endpoints) -> tuple[list[Row], list[float]]:
     """Give every property, and the slowest poll of all in each minute of the last hour, below zero where one failed."""
     loop, turns = asyncio.get_running_loop(), Turns()
-    interval = endpoints.poller.config.poll.interval
     rows, hours = [], []
     for sid, poller in list(endpoints.poller.properties.items()):
         if shown := endpoints.snapshot.get(sid):
-            due = poller.rhythm.due - loop.time()
-            rows.append(Row(shown, poller, _state(shown, overdue=due < -interval), due))
+            rows.append(row_of(endpoints, shown, poller))
             hours.append(poller.hour.minutes(loop.time()))
         await turns.give()
     slowest = []
@@ -147,46 +181,56 @@ async def _gather(endpoints: Endpoints) -> tuple[list[Row], list[float]]:
     return rows, slowest
 
 
-def _state(shown: Shown, *, overdue: bool) -> str:
+def row_of(endpoints: Endpoints, shown: Shown, poller: PropertyPoller) -> Row:
+    """Say how a property is."""
+    due = poller.rhythm.due - asyncio.get_running_loop().time()
     if shown.health.up is None:
-        return "waiting"
+        return Row(shown, poller, "waiting", due)
     if shown.health.up:
-        return "late" if overdue else "up"
-    return "stale" if shown.summary else "down"
+        return Row(shown, poller, "late" if due < -endpoints.poller.config.poll.interval else "up", due)
+    return Row(shown, poller, "stale" if shown.summary else "down", due)
 
 
 def _verdict(endpoints: Endpoints, rows: Sequence[Row], levels: set[str], now: float) -> tuple[str, Content, str]:
-    """Give how bad it is, that in a sentence, and in a word."""
-    down = [row.down_since for row in rows if row.down]
-    if down:
-        told = f"{len(down):,} of {plural(len(rows), 'property', 'properties')} down, "
-        return "bad", [told, since(min(down), now)], f"{len(down):,} down"
-    if "bad" in levels:
+    """Give how bad it is, that in a sentence, and in a word; it claims no more than was looked at."""
+    every = plural(len(rows), "property", "properties")
+    if down := [row for row in rows if row.down]:
+        first = min(down, key=lambda row: row.down_since)
+        return "bad", [f"{len(down):,} of {every} down, ", first.downtime(now)], f"{len(down):,} down"
+    if endpoints.trouble():
         return "bad", "The exporter is in trouble", "in trouble"
-    if not endpoints.poller.ready:
-        tried = sum(row.state != "waiting" for row in rows)
-        return "plain", f"The first round is under way: {tried:,} of {len(rows):,} properties tried", "starting"
+    if failing := [each for each in endpoints.poller.discoveries.values() if each.last_error and not each.names]:
+        known = "Not every property is known: " if rows else "No properties are known: "
+        first_failing = min(failing, key=lambda each: each.failing_since or now)
+        reason, _ = reason_of(first_failing.last_error or "")
+        return "bad", [f"{known}{reason}, ", since(first_failing.failing_since or now, now)], "properties not known"
+    return _verdict_where_none_is_bad(endpoints, rows, levels)
+
+
+def _verdict_where_none_is_bad(endpoints: Endpoints, rows: Sequence[Row], levels: set[str]) -> tuple[str, Content, str]:
+    every = plural(len(rows), "property", "properties")
+    waiting = sum(row.state == "waiting" for row in rows)
+    round_ = f"{len(rows) - waiting:,} of {every} polled"
     if "look" in levels:
-        return "look", "Every property is up, but not all is as it should be", "look"
+        up = round_ if waiting else f"{sum(row.state == 'up' for row in rows):,} of {every} up"
+        return "look", f"{up}, but not all is as it should be", "look"
+    if waiting or not all(each.tried for each in endpoints.poller.discoveries.values()):
+        return "plain", f"Waiting for the first poll: {round_}", "starting"
     if not rows:
         return "look", "There are no properties to poll", "nothing to poll"
-    return "good", f"All is well: {plural(len(rows), 'property', 'properties')} up", "all is well"
+    agreed = ", nothing not as agreed" if any(row.agreed for row in rows) else ""
+    return "good", f"All up: {every}{agreed}", "all up"
 
 
 def _troubles(endpoints: Endpoints, rows: Sequence[Row], now: float) -> Iterator[tuple[str, Content]]:
     """Give all that is not well, each with how bad it is: the worst first."""
     if trouble := endpoints.trouble():
         yield "bad", [h.strong("The exporter itself: "), trouble]
-    down = sorted((row for row in rows if row.down), key=lambda row: row.shown.health.reason)
-    groups = [[*group] for _, group in groupby(down, key=lambda row: row.shown.health.reason)]
-    for group in sorted(groups, key=len, reverse=True):
+    for group in _alike((row for row in rows if row.down), lambda row: row.shown.health.reason):
         yield "bad", _down(group, now)
-    for sid, discovery in endpoints.poller.discoveries.items():
-        if discovery.last_error:
-            reason, detail = reason_of(discovery.last_error)
-            told = [h.strong("Account ", said(sid), f": its properties cannot be looked up, for {reason}"), ", "]
-            begun = since(discovery.failing_since or now, now)
-            yield "look" if discovery.names else "bad", [*told, begun, h.small(said(detail))]
+    failing = [each for each in endpoints.poller.discoveries.values() if each.last_error]
+    for discoveries in _alike(failing, lambda each: (bool(each.names), reason_of(each.last_error or "")[0])):
+        yield "look" if discoveries[0].names else "bad", _not_looked_up(discoveries, now)
     for what, moment in endpoints.telemetry.refused.items():
         head = h.strong(f"The {what} could not be loaded anew, the old one stays")
         yield "look", [head, ", ", since(moment, now), h.small("The log names the faults.")]
@@ -206,6 +250,32 @@ def _troubles(endpoints: Endpoints, rows: Sequence[Row], now: float) -> Iterator
         takes = f"{span(len(rows) / budget)}, not {span(interval)}"
         needs = f"{len(rows):,} properties at {budget:g} requests a second take {takes}"
         yield "look", [h.strong("The request budget is too small: "), needs]
+    if barren := [row for row in rows if row.barren]:
+        head = h.strong(f"{plural(len(barren), 'property', 'properties')} without an active trunk")
+        # Somebody may want it so.
+        yield "plain", [head, _named(barren, "barren")]
+
+
+def _alike(each: Iterable[Item], key: Callable[[Item], Any]) -> list[list[Item]]:
+    """Put together what has the same key, the most first."""
+    groups = [[*group] for _, group in groupby(sorted(each, key=key), key=key)]
+    return sorted(groups, key=len, reverse=True)
+
+
+def _not_looked_up(discoveries: Sequence[Discovery], now: float) -> Content:
+    first = min(discoveries, key=lambda each: each.failing_since or now)
+    reason, detail = reason_of(first.last_error or "")
+    more = f" and {len(discoveries) - NAMED:,} more" if len(discoveries) > NAMED else ""
+    names = [[", " if at else "", said(each.account_sid)] for at, each in enumerate(discoveries[:NAMED])]
+    many = "Account " if len(discoveries) == 1 else "Accounts "
+    whose = "its" if len(discoveries) == 1 else "their"
+    return [
+        h.strong(many, names, f"{more}: {whose} properties cannot be looked up"),
+        ", ",
+        since(first.failing_since or now, now),
+        f"; now: {reason}",
+        h.small(said(detail)),
+    ]
 
 
 def _down(group: Sequence[Row], now: float) -> Content:
@@ -215,9 +285,7 @@ def _down(group: Sequence[Row], now: float) -> Content:
     parts = ((stale, "last good data still shown"), (len(group) - stale, "no data shown"))
     told = "; ".join(words if count == len(group) else f"{count:,} with {words}" for count, words in parts if count)
     return [
-        h.strong(f"{plural(len(group), 'property', 'properties')} down: {reason}"),
-        ", ",
-        since(first.down_since, now),
+        h.strong(f"{plural(len(group), 'property', 'properties')} down, ", first.downtime(now), f"; now: {reason}"),
         f"; {told}",
         _named(group, "failing"),
         h.small(said(detail)) if detail else None,
@@ -242,17 +310,22 @@ def _share(endpoints: Endpoints) -> Html | None:
 def _figures(rows: Sequence[Row]) -> Html:
     """Show sums over the properties, and of how many where not all are known."""
 
-    def total(key: str) -> Content:
-        known = [row.total(key) for row in rows if row.total(key) >= 0]
-        return [f"{sum(known):,}", h.small(f"of {len(known):,} properties") if len(known) < len(rows) else None]
+    def total(values: list[int | None], none: str) -> Content:
+        known = [value for value in values if value is not None]
+        part = f"known for {len(known):,} of {plural(len(values), 'property', 'properties')}" if values else none
+        return [f"{sum(known):,}" if known else "—", h.small(part) if len(known) < len(values) or not values else None]
 
-    up = sum(row.shown.health.up is True for row in rows)
+    def of(key: str) -> Content:
+        return total([None if row.total(key) < 0 else row.total(key) for row in rows], "no property is known")
+
+    up = sum(row.state == "up" for row in rows)
+    drift = [row.drift if row.shown.summary else None for row in rows if row.agreed]
     figures = (
         ("Properties", f"{up:,} of {len(rows):,} up"),
-        ("Trunks", total("trunks")),
-        ("Active trunks", total("active_trunks")),
-        ("Channels of active trunks", total("active_channel_limit")),
-        ("Not as agreed", f"{sum(row.drift for row in rows):,}"),
+        ("Trunks", of("trunks")),
+        ("Active trunks", of("active_trunks")),
+        ("Channel limit of active trunks", of("active_channel_limit")),
+        ("Not as agreed", total(drift, "nothing was agreed on")),
     )
     return h.dl([h.div(h.dt(name), h.dd(value)) for name, value in figures], class_="figures")
 
@@ -264,7 +337,7 @@ def _table(wanted: Wanted, rows: Sequence[Row], now: float) -> Html:
         wanted.heading("age", "Last success"),
         wanted.heading("trunks", "Trunks", numeric=True),
         wanted.heading("active", "Active", numeric=True),
-        wanted.heading("channels", "Channels", numeric=True),
+        wanted.heading("channels", "Channel limit", numeric=True),
         h.th("Last failure", scope="col"),
         wanted.heading("next", "Next poll"),
         h.th("Last hour", scope="col"),
@@ -276,12 +349,12 @@ def _row(row: Row, now: float) -> Html:
     identity, health, summary = row.shown.identity, row.shown.health, row.shown.summary
     minutes = row.poller.hour.minutes(asyncio.get_running_loop().time())
     known = (summary.trunks, summary.active_trunks, summary.active_channel_limit) if summary else (None,) * 3
-    numbers = zip(("Trunks", "Active", "Channels"), known, strict=True)
+    numbers = zip(("Trunks", "Active", "Channel limit"), known, strict=True)
     return h.tr(
         h.th(property_link(identity.sid, identity.name), h.small(identity.sid), scope="row"),
         h.td(
             sign(row.state, WORDS[row.state]),
-            h.small(since(row.down_since, now)) if row.down else None,
+            h.small(row.downtime(now)) if row.down else None,
             h.small(sign("drift", f"{row.drift:,} not as agreed")) if row.drift else None,
             data_label="State",
         ),
@@ -309,7 +382,7 @@ def due(seconds: float) -> str:
     return f"in {span(round(seconds))}" if seconds >= 1 else "now"
 
 
-def _changes(endpoints: Endpoints, now: float) -> Html:
-    some = seen(endpoints.poller, Sought(since=now - DAY), 0, LATEST)
+async def _changes(endpoints: Endpoints, now: float) -> Html:
+    some = await seen(endpoints.poller, Sought(since=now - DAY), 0, LATEST)
     every = h.p(h.a("All changes of the last day", href="changes")) if some else None
     return h.section(h.h2("Changes of the last day"), entries(endpoints, some, now), every)

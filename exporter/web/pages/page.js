@@ -3,8 +3,8 @@
 (() => {
   const EVERY = 10000, PATIENCE = 250;
   const live = document.getElementById("live"), lost = document.getElementById("lost");
-  const main = document.getElementById("main");
-  let last = 0, typing = 0;
+  const main = document.getElementById("main"), news = document.getElementById("news");
+  let typing = 0, paused = false, loading = new AbortController();
 
   // What is moved the new way keeps the focus.
   const move = Element.prototype.moveBefore ?? Element.prototype.insertBefore;
@@ -33,21 +33,32 @@
   };
 
   const load = async (address) => {
-    const mine = ++last;
+    // The page has one request under way at most, and no answer undoes a later one.
+    loading.abort();
+    const mine = loading = new AbortController();
+    const url = new URL(address, location.href);
+    // With a name and password in it nothing is fetched; the browser sends them all the same.
+    url.username = url.password = "";
     try {
-      const answer = await fetch(address, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(EVERY) });
+      const signal = AbortSignal.any([mine.signal, AbortSignal.timeout(EVERY)]);
+      const answer = await fetch(url, { headers: { Accept: "text/html" }, signal });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (mine !== last) return;
       const fresh = page.getElementById("main");
       if (!fresh) throw new Error(`HTTP ${answer.status}`);
       become(main, fresh);
-      document.title = page.title;
+      // Who hears the page is told when it is another.
+      if (document.title !== page.title) news.textContent = document.title = page.title;
       become(document.querySelector("link[rel=icon]"), page.querySelector("link[rel=icon]"));
       lost.hidden = true;
+      main.classList.remove("old");
     } catch (error) {
-      if (mine !== last || !lost.hidden) return;
-      lost.textContent = `No answer from the exporter since ${new Date().toLocaleTimeString()}: what is below is old.`;
+      if (mine.signal.aborted || !lost.hidden) return;
+      const since = new Date().toISOString().slice(11, 19), made = main.querySelector(".made time").textContent;
+      lost.textContent = `No answer from the exporter since ${since} UTC: what is below is as of ${made}.`;
       lost.hidden = false;
+      main.classList.add("old");
+      document.title = "no answer · SIP trunks";
+      document.querySelector("link[rel=icon]").href = lost.dataset.icon;
     }
   };
 
@@ -72,12 +83,23 @@
     show(asked(event.target));
   });
 
+  const waits = () => !getSelection().isCollapsed;
+  const say = () => {
+    const words = paused ? "Paused: refresh by itself" : waits() ? "Waits while text is selected" : "Refreshing by itself";
+    if (live.textContent !== words) live.textContent = words;
+    live.className = paused ? "paused" : "";
+  };
+  const refresh = () => {
+    say();
+    if (!paused && !document.hidden && !waits()) load(location.href);
+  };
+
   live.hidden = false;
   live.addEventListener("click", () => {
-    live.setAttribute("aria-pressed", live.getAttribute("aria-pressed") !== "true");
+    paused = !paused;
+    refresh();
   });
-  setInterval(() => {
-    const wished = live.getAttribute("aria-pressed") === "true" && !document.hidden;
-    if (wished && getSelection().isCollapsed) load(location.href);
-  }, EVERY);
+  document.addEventListener("selectionchange", say);
+  document.addEventListener("visibilitychange", refresh);
+  setInterval(refresh, EVERY);
 })();

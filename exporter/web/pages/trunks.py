@@ -13,18 +13,18 @@ from exporter.model import PROVISIONING_STATES, UNKNOWN, UNREADABLE
 from exporter.web.api import seen, withheld
 from exporter.web.pages.changes import DAY, entries
 from exporter.web.pages.charts import bars, worst
-from exporter.web.pages.html import Content, Html, h, said
+from exporter.web.pages.html import Content, Html, h, named, said
 from exporter.web.pages.layout import document, figure, table
-from exporter.web.pages.overview import LATEST, LEVELS, due
+from exporter.web.pages.overview import LATEST, LEVELS, WORDS, due, row_of
+from exporter.web.pages.wanted import ROWS, Wanted
 from exporter.web.pages.words import REASONS, ago, day, lasting, number, plural, reason_of, sign, since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from exporter.model import PropertyView, Shown, Trunk
-    from exporter.polling.property_poller import PropertyPoller
+    from exporter.model import PropertyView, Trunk
     from exporter.web.app import Endpoints
-    from exporter.web.pages.wanted import Wanted
+    from exporter.web.pages.overview import Row as PropertyRow
 
 UP = "../"
 STATES = {
@@ -70,18 +70,18 @@ async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
     view = await poller.viewed()
     listed = await asyncio.to_thread(_listed, view, wanted, withheld(endpoints.poller.config.metrics))
     now, identity = view.now, view.identity
-    name = identity.name or identity.sid
+    name = named(identity.name, identity.sid)
+    row = row_of(endpoints, shown, poller)
     minutes = poller.hour.minutes(asyncio.get_running_loop().time())
     told = worst(minutes, "poll")
-    some = seen(endpoints.poller, Sought(property_sid=sid, since=now - DAY), 0, LATEST)
+    some = await seen(endpoints.poller, Sought(property_sid=sid, since=now - DAY), 0, LATEST)
     main = [
         h.p(h.a("← All properties", href=UP)),
         h.h1(said(name)),
         h.p("Property ", h.code(identity.sid), " of account ", h.code(identity.account_sid)),
-        _standing(poller, shown, view),
+        _standing(row, view),
         h.div(
-            listed
-            or (h.p("There was no room to keep the list of its trunks: /metrics has them.") if shown.summary else None),
+            listed or h.p(_why_none(endpoints, row)),
             h.div(
                 h.section(
                     h.h2("Polls"), figure("Slowest poll of each minute", bars(minutes, told), told), _failures(view)
@@ -96,36 +96,51 @@ async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
             class_="columns",
         ),
     ]
-    level = "bad" if view.health.up is False else "good" if view.health.up else "plain"
-    return document(name, main, endpoints, up=UP, level=level)
+    return document(f"{name}: {WORDS[row.state]}", main, endpoints, up=UP, level=row.level)
 
 
-def _standing(poller: PropertyPoller, shown: Shown, view: PropertyView) -> Content:
-    """Say how the polling goes."""
-    health, now = view.health, view.now
-    coming = due(poller.rhythm.due - asyncio.get_running_loop().time())
-    served = ["The data served are of ", ago(health.last_success, now), "."]
-    if health.up is None:
-        told = h.p(h.span(LEVELS["plain"], aria_hidden="true"), " It was not polled yet.", class_="verdict plain")
-        return [told, h.p(served) if shown.summary else None]
-    if health.up:
-        up = ["Up: polled ", ago(health.last_success, now), f", next {coming}"]
-        return h.p(h.span(LEVELS["good"], aria_hidden="true"), " ", up, class_="verdict good")
+def _standing(row: PropertyRow, view: PropertyView) -> Content:
+    """Say how it is, by the same measure as the overview."""
+    health, now = row.shown.health, view.now
+    coming = due(row.due)
+    served = ["The data served are of ", ago(health.last_success, now), "."] if row.shown.summary else None
     reason, detail = reason_of(health.last_error or "")
-    none = "No data are served: the last good are too old, or there were none."
+    verdict: dict[str, Content] = {
+        "waiting": "It was not polled yet",
+        "late": ["Overdue: no poll has ended ", since(health.last_success or now, now)],
+        "up": ["Up: polled ", ago(health.last_success, now), f", next {coming}"],
+    }
+    down: Content = ["Down, ", row.downtime(now), f"; now: {reason}"]
+    differs = f"; {plural(row.drift, 'thing')} not as agreed" if row.drift else None
+    more = [
+        served if row.state != "up" else None,
+        f" The next poll comes {coming}. " if row.down else None,
+        h.small(said(detail)) if row.down else None,
+        " It has no active trunk." if row.barren else None,
+    ]
     return [
         h.p(
-            h.span(LEVELS["bad"], aria_hidden="true"),
-            f" Down: {reason}, ",
-            since(poller.down_since or now, now),
-            class_="verdict bad",
+            h.span(LEVELS[row.level], aria_hidden="true"),
+            " ",
+            verdict.get(row.state, down),
+            differs,
+            class_=f"verdict {row.level}",
         ),
-        h.p(served if shown.summary else none, f" The next poll comes {coming}. ", h.small(said(detail))),
+        h.p(more) if any(more) else None,
     ]
 
 
+def _why_none(endpoints: Endpoints, row: PropertyRow) -> str:
+    """Say why no trunks are shown."""
+    if row.shown.summary:
+        return f"There was no room to keep the list of its trunks: {endpoints.telemetry_path} has them."
+    if row.shown.health.last_success is None:
+        return "No trunks are shown: no poll has brought a complete list yet."
+    return "No data are served, and no trunks are shown: the last good ones are too old, or were withdrawn."
+
+
 def _failures(view: PropertyView) -> Html:
-    counted = [f"{count:,} times {REASONS[reason]}" for reason, count in view.health.failures.items() if count]
+    counted = [f"{plural(count, 'time')} {REASONS[reason]}" for reason, count in view.health.failures.items() if count]
     return h.p(
         f"{plural(view.health.polls, 'poll')} since the start. ",
         "Failed: " + "; ".join(counted) + "." if counted else "None failed.",
@@ -144,10 +159,13 @@ def _listed(view: PropertyView, wanted: Wanted, hidden: frozenset[str]) -> Conte
         for trunk, begun in zip(view.trunks, view.since, strict=True)
     ]
     found = wanted.sorted((row for row in rows if row.passes(wanted)), _SORTS, "name")
-    gone = [h.li(h.strong(said(sid)), " ", said(*what)) for sid, what in drift.items() if sid not in there]
+    missing = [sid for sid in drift if sid not in there]
+    gone = [h.li(h.strong(said(sid)), " ", said(*drift[sid])) for sid in missing[:ROWS]]
+    if len(missing) > ROWS:
+        gone.append(h.li(f"and {len(missing) - ROWS:,} more"))
     return h.section(
         h.h2("Trunks"),
-        h.div(h.h3(sign("drift", f"{plural(len(gone), 'agreed trunk')} missing")), h.ul(gone), class_="missing")
+        h.div(h.h3(sign("drift", f"{plural(len(missing), 'agreed trunk')} missing")), h.ul(gone), class_="missing")
         if gone
         else None,
         wanted.form("trunks", STATES),
@@ -187,7 +205,7 @@ def _table(wanted: Wanted, rows: Sequence[Row], now: float) -> Html:
         wanted.heading("name", "Trunk", first=True),
         wanted.heading("state", "State"),
         wanted.heading("since", "In it for"),
-        wanted.heading("limit", "Channels", numeric=True),
+        wanted.heading("limit", "Channel limit", numeric=True),
         wanted.heading("active", "Active"),
         wanted.heading("type", "Type"),
         h.th("References", scope="col"),
@@ -202,10 +220,10 @@ def _row(row: Row, now: float) -> Html:
         said(text) for text in (trunk.customer_reference, trunk.external_reference, trunk.default_caller_id) if text
     ]
     return h.tr(
-        h.th(said(trunk.name or trunk.sid), h.small(said(trunk.sid)), scope="row"),
+        h.th(said(named(trunk.name, trunk.sid)), h.small(said(trunk.sid)), scope="row"),
         h.td(sign(trunk.state), data_label="State"),
         h.td(lasting(row.since, now), data_label="In it for"),
-        h.td(number(trunk.channel_limit), class_="number", data_label="Channels"),
+        h.td(number(trunk.channel_limit), class_="number", data_label="Channel limit"),
         h.td(_active(row), data_label="Active"),
         h.td(trunk.trunk_type.replace("_", " "), data_label="Type"),
         h.td([h.div(each) for each in references] or "—", data_label="References", class_="references whole"),
