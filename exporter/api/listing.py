@@ -60,7 +60,8 @@ class _Kept(NamedTuple):
     @property
     def body(self) -> bytes:
         """The answer as it came."""
-        return isal_zlib.decompress(self.packed)
+        # One that was remembered may have been made to become any size.
+        return isal_zlib.decompressobj().decompress(self.packed, self.size)
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -112,7 +113,9 @@ class Listing(Generic[Record]):
 
     def restore(self, client: ApiClient, saved: Saved) -> None:
         """Go on from a walk that may have been another process's, where there is room to keep it."""
-        if sum(len(page.packed) for page in saved.kept) <= min(client.left_to_keep, MOST_KEPT_OF_ONE):
+        told = [page.size for page in saved.kept]
+        as_walked = min(told, default=0) > 0 and sum(told) <= LARGEST_WALK
+        if as_walked and sum(len(page.packed) for page in saved.kept) <= min(client.left_to_keep, MOST_KEPT_OF_ONE):
             self._keep(client, saved.kept)
             self._limits, self._count, self._steady = saved.limits, saved.count, Counter(saved.steady)
 

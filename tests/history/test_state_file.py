@@ -13,15 +13,18 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
-from exporter.api.client import Validators
-from exporter.api.listing import Saved, _Kept
-from exporter.config import Limits
+from exporter.api.client import ApiClient, Validators
+from exporter.api.listing import LARGEST_WALK, Saved, _Kept, _pack, trunks_of
+from exporter.config import Api, Filters, Limits
 from exporter.errors import Anomaly
 from exporter.history import state
 from exporter.history.changes import Change, Kind
 from exporter.history.remembered import Remembered
 from exporter.history.state import StateError, StateFile
+from exporter.telemetry import Telemetry
+from tests.api.fake_api import CREDENTIALS
 from tests.history.state_builders import Contents, batch, change, opened, remembered
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -185,6 +188,17 @@ def test_another_applications_database_is_not_even_touched(tmp_path: Path) -> No
     database.close()
 
 
+@pytest.mark.parametrize("size", [-1, 0, 10, LARGEST_WALK, LARGEST_WALK + 1])
+async def test_a_page_made_to_become_any_size_becomes_no_larger_than_a_walk_brings(size: int) -> None:
+    page = _Kept(0, Validators(), b"", size, _pack(bytes(10**6)))
+    listing = trunks_of(CREDENTIALS, "S1", Filters())
+    client = ApiClient(Api(), Telemetry(CollectorRegistry()))
+    listing.restore(client, Saved(Limits(), 50, (page,), {}))
+    await client.aclose()
+    assert (listing.saved() is not None) == (0 < size <= LARGEST_WALK)
+    assert size <= 0 or len(page.body) == min(size, 10**6)
+
+
 def test_a_device_or_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/null")):
@@ -196,6 +210,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from exporter.history.state import StateFile
+from exporter.telemetry import Telemetry
+from tests.api.fake_api import CREDENTIALS
 from tests.history.state_builders import Contents, batch, change, remembered
 file = StateFile(Path(sys.argv[1]))
 file.open()

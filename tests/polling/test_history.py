@@ -11,11 +11,15 @@ import pytest
 
 from exporter.config import Expected, ExpectedTrunk, PropertySettings, State
 from exporter.history.changes import Kind
-from exporter.history.journal import LOGGED_AT_ONCE, Wanted
+from exporter.history.journal import LOGGED_AT_ONCE, Journal, Wanted
+from exporter.model import Identity
 from tests.fake_clock import EPOCH
+from tests.history.state_builders import change
 from tests.polling.builders import Polled, account, config, configured, on_fake_clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.polling.fake_api import FakeApi
 
 SINCE = "siptrunk_provisioning_state_since_timestamp_seconds"
@@ -31,6 +35,33 @@ def counted(polled: Polled, sid: str = "S1") -> dict[str, float]:
 def journal(polled: Polled, **wanted: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - as Wanted has them
     """Give what the journal holds, the newest first."""
     return [(each.trunk_sid, each.kind.value) for each in polled.poller.journal.newest_first(Wanted(**wanted), 0, 1000)]
+
+
+@on_fake_clock
+async def test_trunks_and_since_when_they_are_in_their_state_go_together_whatever_comes_while_they_are_read(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Polled(config()) as polled:
+        await polled.polls(1)
+        api.give("S1", *(f"N{number}" for number in range(5)))
+
+        async def slowly(read: Callable[[], object]) -> object:
+            found = read()
+            await polled.polls(2)
+            return found
+
+        monkeypatch.setattr(asyncio, "to_thread", slowly)
+        view = await polled.poller.properties["S1"].viewed()
+        assert view.trunks
+        assert len(view.trunks) == len(view.since) == 5
+
+
+def test_what_is_restored_goes_between_what_was_seen_before_and_after_it() -> None:
+    kept = Journal(State(), lambda: EPOCH)
+    seen = {number: change(number, EPOCH + number) for number in range(4)}
+    kept.record(Identity("S1", "A1", ""), [seen[1], seen[3]])
+    assert kept.restore([seen[0], seen[1], seen[2]]) == [seen[3]]
+    assert list(kept) == list(seen.values())
 
 
 @on_fake_clock
