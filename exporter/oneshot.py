@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from exporter.api.client import ApiClient
 from exporter.api.listing import properties_of, trunks_of
-from exporter.config import load
+from exporter.config import Filters, load
 from exporter.daemon import Daemon
 from exporter.drift import block
 from exporter.errors import ConfigError, Fault, PollError
@@ -129,9 +129,18 @@ async def once(path: Path, shard: Shard, only: str | None) -> int:
 async def expect(path: Path, shard: Shard, only: str | None) -> int:
     """Poll the shard once, print what is there as what is expected, and give the exit status: 1 if anything failed."""
     daemon = await _polled(path, shard, only)
-    sys.stdout.buffer.write("".join(block(view) for view in daemon.poller.views()).encode())
+    pollers = daemon.poller.properties
+    blocks = {sid: block(poller.view()) for sid, poller in pollers.items()}
+    sys.stdout.buffer.write("".join(blocks.values()).encode())
     sys.stdout.buffer.flush()
-    return _told_failures(daemon, only)
+    status = _told_failures(daemon, only)
+    for sid, poller in pollers.items():
+        if poller.health.up and not blocks[sid]:
+            print(f"property {sid}: its list is too old by now or was too large to be kept", file=sys.stderr)
+            status = 1
+        if poller.target.filters != Filters():
+            print(f"property {sid}: only what its filters let through is expected: keep them beside", file=sys.stderr)
+    return status
 
 
 async def _polled(path: Path, shard: Shard, only: str | None) -> Daemon:

@@ -276,6 +276,26 @@ async def test_expect_says_what_it_could_not_see(tmp_path: Path) -> None:
     assert alone[:2] == (0, output)
 
 
+async def test_expect_fails_where_what_it_saw_first_is_too_old_in_the_end(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=3, trunks=3)) as simulator:
+        text = configuration(simulator, poll="interval: 1s, stale_after: 1ms").replace("per_second: 0", "per_second: 1")
+        status, output, errors = await finished("expect", f"--config.file={write(tmp_path, simulator, text)}")
+        left_out = [sid for sid in simulator.carrier.property_sids if sid not in output]
+    assert status == 1
+    assert left_out
+    assert all(f"property {sid}: its list is too old by now" in errors for sid in left_out)
+
+
+async def test_expect_reminds_of_filters(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        accounts = f"properties: [{{sid: {sid}, filters: {{active: true}}}}]"
+        path = write(tmp_path, simulator, configuration(simulator, accounts=accounts))
+        status, _, errors = await finished("expect", f"--config.file={path}")
+    assert status == 0
+    assert f"property {sid}: only what its filters let through is expected: keep them beside" in errors
+
+
 async def test_the_demo_serves_at_least_5_properties_and_200_trunks_and_says_where_to_look() -> None:
     async with command("demo", HERE) as exporter:
         address = (await exporter.logged("listening"))["addresses"]

@@ -353,7 +353,7 @@ class Metrics:
     """What is published."""
 
     detail: Detail = setting(
-        choice("detail", _DETAILS), "trunk", "`trunk`, or `property`: aggregates only, no series per trunk"
+        choice("detail", _DETAILS), "trunk", "`trunk`, or `property`: aggregates, and of trunks only what is `expected`"
     )
     info_labels: tuple[str, ...] = setting(
         list_of(choice("label", INFO_LABELS), "a list of labels", unique="label"),

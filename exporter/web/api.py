@@ -60,6 +60,8 @@ async def changes(query: MultiMapping[str], poller: Poller, now: float) -> dict[
     for key in query:
         if key not in _KEYS:
             raise ValueError(f"unknown parameter: expected one of {', '.join(_KEYS)}")
+        if key != "kind" and len(query.getall(key)) > 1:
+            raise ValueError(f"{key}: given more than once")
     wanted = Wanted(
         property_sid=query.get("property"),
         trunk_sid=query.get("trunk"),
@@ -74,7 +76,9 @@ async def changes(query: MultiMapping[str], poller: Poller, now: float) -> dict[
     if len(found) > most:
         # What is seen from now on would shift the pages.
         kept = [(key, value) for key, value in query.items() if key not in ("until", "limit", "skip")]
-        until = math.nextafter(now, math.inf) if wanted.until is None else wanted.until
+        # Where the clock was set back some were seen later than now.
+        newest = math.nextafter(max(now, found[0].seen), math.inf)
+        until = newest if wanted.until is None else wanted.until
         following = urlencode([*kept, ("until", repr(until)), ("limit", most), ("skip", skip + most)])
     return {"now": now, "changes": [msgspec.structs.asdict(change) for change in found[:most]], "next": following}
 

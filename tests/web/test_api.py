@@ -91,6 +91,7 @@ async def test_changes_are_given_newest_first_by_whatever_is_asked_for_page_by_p
         ("limit=0", "limit: expected a whole number from 1 to 1000"),
         ("limit=1001", "limit: expected a whole number from 1 to 1000"),
         ("limit=" + "9" * 5000, "limit: expected a whole number from 1 to 1000"),
+        ("limit=1&limit=2", "limit: given more than once"),
         ("skip=-1", "skip: expected a whole number from 0 to 1000000000"),
         ("propertysid=S1", "unknown parameter: expected one of property, trunk, kind, since, until, limit, skip"),
     ],
