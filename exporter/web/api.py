@@ -41,8 +41,11 @@ async def seen(poller: Poller, sought: Wanted, skip: int, most: int) -> list[Cha
     Others have their turn while many are looked at.
     """
     hidden, kept = withheld(poller.config.metrics), [*poller.journal]
-    found = await asyncio.to_thread(newest_first, kept, sought, skip, most)
-    return [_without(hidden, each) for each in found]
+
+    def looked() -> list[Change]:
+        return [_without(hidden, each) for each in newest_first(kept, sought, skip, most)]
+
+    return await asyncio.to_thread(looked)
 
 
 def _without(hidden: frozenset[str], change: Change) -> Change:
