@@ -312,8 +312,19 @@ async def test_what_nobody_polls_any_more_leaves_the_file_by_its_age(path: Path)
         await written()
         assert remembered(polled) == ["S1", "S2"]
         await asyncio.sleep(420)
-        # However long ago they were seen, those that are polled stay.
         assert remembered(polled) == ["S2"]
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_what_is_polled_again_is_anothers_no_more_and_stays(path: Path) -> None:
+    async with Kept(path, config(account("S1", "S2"))) as polled:
+        await polled.polls(1, "S1")
+        await polled.polls(1, "S2")
+    async with Kept(path, config(account("S2")), keep_for=100) as polled:
+        await polled.reload(config(account("S1", "S2")))
+        await asyncio.sleep(420)
+        assert remembered(polled) == ["S1", "S2"]
 
 
 @pytest.mark.usefixtures("api")
@@ -549,12 +560,15 @@ async def test_a_file_opened_late_is_served_as_at_the_start_and_keeps_what_was_n
         await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
         assert said(caplog)[-1] == f"the state file {path} was opened late: it is served where no poll was sooner"
         assert (polled.trunks("S1"), polled.trunks("S2")) == (["T2"], ["T3"])
+        assert counted(polled, "S1") == {}
         assert polled.value("siptrunk_property_stale", "S2") == 1
         assert polled.value("siptrunk_property_up", "S2") == 0
         assert polled.value(SINCE, "S2", trunk_sid="T3") == since
         assert polled.value(SEEN, "S2") == seen
         await polled.polls(1, "S3")
         assert polled.trunks("S3") == ["T5"]
+        await polled.polls(polled.poller.properties["S1"].health.polls + 1, "S1")
+        assert counted(polled, "S1") == {}
         await written()
         assert remembered(polled) == ["S1", "S2", "S3"]
         polled.killed = True
