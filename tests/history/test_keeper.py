@@ -606,7 +606,7 @@ async def test_a_slow_disk_at_the_start_is_said_and_costs_none_of_what_is_rememb
         await asyncio.sleep(2 * SEEN_EVERY)
         assert remembered(polled) == ["S1"]
     assert said(caplog) == [
-        f"the state file {path} is not open after 2 s; going on until it is",
+        f"the state file {path} is not open after 2 s; in memory until it is",
         f"the state file {path} was opened late: it is served where no poll was sooner",
     ]
 
@@ -731,10 +731,20 @@ async def test_no_more_than_a_few_files_are_ever_set_aside(path: Path, caplog: p
     assert "5 files are set aside already: look at them and remove them" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        (False, "cannot be opened: let the exporter's user read and write it"),
+        (True, "cannot be written: let the exporter's user write to it and to its directory"),
+    ],
+)
 @pytest.mark.usefixtures("api")
 @on_fake_clock
 async def test_a_read_only_directory_costs_the_memory_and_nothing_else(
-    path: Path, caplog: pytest.LogCaptureFixture
+    there: bool,  # noqa: FBT001 - a parameter of the test
+    why: str,
+    path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     as_root = os.geteuid() == 0
     place = path.parent / "place"
@@ -742,6 +752,10 @@ async def test_a_read_only_directory_costs_the_memory_and_nothing_else(
     if as_root:
         for each in (path.parent.parent.parent, path.parent.parent, path.parent):
             each.chmod(0o755)
+    if there:
+        with opened(place / "state.db"):
+            pass
+        (place / "state.db").chmod(0o666)
     place.chmod(0o555)
     if as_root:
         os.seteuid(65534)
@@ -755,7 +769,7 @@ async def test_a_read_only_directory_costs_the_memory_and_nothing_else(
             os.seteuid(0)
         place.chmod(0o755)
     (line,) = said(caplog)
-    assert "cannot be opened: let the exporter's user read and write it" in line
+    assert why in line
 
 
 @pytest.mark.usefixtures("api")
