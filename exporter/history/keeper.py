@@ -83,7 +83,7 @@ class Keeper:
         tried.cancel()
         self._late = not self._taken
         if not self._tried.is_set():
-            log.warning("the state file %s is not open after %g s; going on until it is", self._path, START_SECONDS)
+            log.warning("the state file %s is not open after %g s; in memory until it is", self._path, START_SECONDS)
 
     def configure(self, state: State) -> None:
         """Keep as much, and for as long, as another configuration of the same file says."""

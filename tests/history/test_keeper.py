@@ -312,8 +312,19 @@ async def test_what_nobody_polls_any_more_leaves_the_file_by_its_age(path: Path)
         await written()
         assert remembered(polled) == ["S1", "S2"]
         await asyncio.sleep(420)
-        # However long ago they were seen, those that are polled stay.
         assert remembered(polled) == ["S2"]
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_what_is_polled_again_is_anothers_no_more_and_stays(path: Path) -> None:
+    async with Kept(path, config(account("S1", "S2"))) as polled:
+        await polled.polls(1, "S1")
+        await polled.polls(1, "S2")
+    async with Kept(path, config(account("S2")), keep_for=100) as polled:
+        await polled.reload(config(account("S1", "S2")))
+        await asyncio.sleep(420)
+        assert remembered(polled) == ["S1", "S2"]
 
 
 @pytest.mark.usefixtures("api")
@@ -549,12 +560,15 @@ async def test_a_file_opened_late_is_served_as_at_the_start_and_keeps_what_was_n
         await asyncio.sleep(TRIED_EVERY + WRITTEN_EVERY + 1)
         assert said(caplog)[-1] == f"the state file {path} was opened late: it is served where no poll was sooner"
         assert (polled.trunks("S1"), polled.trunks("S2")) == (["T2"], ["T3"])
+        assert counted(polled, "S1") == {}
         assert polled.value("siptrunk_property_stale", "S2") == 1
         assert polled.value("siptrunk_property_up", "S2") == 0
         assert polled.value(SINCE, "S2", trunk_sid="T3") == since
         assert polled.value(SEEN, "S2") == seen
         await polled.polls(1, "S3")
         assert polled.trunks("S3") == ["T5"]
+        await polled.polls(polled.poller.properties["S1"].health.polls + 1, "S1")
+        assert counted(polled, "S1") == {}
         await written()
         assert remembered(polled) == ["S1", "S2", "S3"]
         polled.killed = True
@@ -592,7 +606,7 @@ async def test_a_slow_disk_at_the_start_is_said_and_costs_none_of_what_is_rememb
         await asyncio.sleep(2 * SEEN_EVERY)
         assert remembered(polled) == ["S1"]
     assert said(caplog) == [
-        f"the state file {path} is not open after 2 s; going on until it is",
+        f"the state file {path} is not open after 2 s; in memory until it is",
         f"the state file {path} was opened late: it is served where no poll was sooner",
     ]
 
@@ -717,10 +731,20 @@ async def test_no_more_than_a_few_files_are_ever_set_aside(path: Path, caplog: p
     assert "5 files are set aside already: look at them and remove them" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        (False, "cannot be opened: let the exporter's user read and write it"),
+        (True, "cannot be written: let the exporter's user write to it and to its directory"),
+    ],
+)
 @pytest.mark.usefixtures("api")
 @on_fake_clock
 async def test_a_read_only_directory_costs_the_memory_and_nothing_else(
-    path: Path, caplog: pytest.LogCaptureFixture
+    there: bool,  # noqa: FBT001 - a parameter of the test
+    why: str,
+    path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     as_root = os.geteuid() == 0
     place = path.parent / "place"
@@ -728,6 +752,10 @@ async def test_a_read_only_directory_costs_the_memory_and_nothing_else(
     if as_root:
         for each in (path.parent.parent.parent, path.parent.parent, path.parent):
             each.chmod(0o755)
+    if there:
+        with opened(place / "state.db"):
+            pass
+        (place / "state.db").chmod(0o666)
     place.chmod(0o555)
     if as_root:
         os.seteuid(65534)
@@ -741,7 +769,7 @@ async def test_a_read_only_directory_costs_the_memory_and_nothing_else(
             os.seteuid(0)
         place.chmod(0o755)
     (line,) = said(caplog)
-    assert "cannot be opened: let the exporter's user read and write it" in line
+    assert why in line
 
 
 @pytest.mark.usefixtures("api")
