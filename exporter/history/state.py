@@ -281,7 +281,8 @@ def _told(path: Path) -> Iterator[None]:
         if code in _DAMAGED:
             raise _damaged(path, error) from error
         raise StateError(path, _WHY.get(code, f"cannot be read or written ({error})")) from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        # What SQLite says of a damaged file may quote it.
         raise _damaged(path, error) from error
     except OSError as error:
         raise StateError(path, f"cannot be read or written ({error.strerror})") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -90,6 +90,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Contents]:
     return path.read_bytes(), contents
 
 
+@example(place=0.0626, junk=b"\x80" * 40)
 @given(st.floats(0, 1), st.none() | st.binary(min_size=1, max_size=600))
 def test_a_file_cut_short_or_overwritten_anywhere_is_refused_or_tells_of_lists_what_was_written(
     good: tuple[bytes, Contents], place: float, junk: bytes | None
