@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs bench dist audit constraints clean fuzz soak
+.PHONY: demo test tests-of-deploy tests-of-exporter lint docs bench dist audit constraints clean fuzz soak
 
 demo: .venv/runs
 	$(BIN)/siptrunk-exporter demo
@@ -13,9 +13,16 @@ demo: .venv/runs
 test: .venv/tests lint
 	sh .ci/programs.sh prometheus prometheus-alertmanager curl chromium systemd-analyze helm kubeconform schemas victoria-metrics libfaketime libnss-wrapper
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target tests-of-deploy tests-of-exporter
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# At once, for those of deploy/ mostly wait for other programs.
+tests-of-deploy:
+	$(BIN)/coverage run -m pytest tests/deploy
+
+tests-of-exporter:
+	$(BIN)/coverage run -m pytest --ignore=tests/deploy
 
 lint: .venv/tests
 	$(BIN)/ruff check
