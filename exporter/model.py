@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import product
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from exporter.errors import Reason
 
 UNKNOWN = "unknown"
-TRUNK_TYPES: Mapping[int, str] = {0: "ip_to_ip", 1: "authenticated"}
-PROVISIONING_STATES: Mapping[int, str] = {0: "inactive", 1: "provisioning", 2: "active", 3: "deprovisioning"}
+TRUNK_TYPES: Mapping[int | None, str] = {0: "ip_to_ip", 1: "authenticated"}
+PROVISIONING_STATES: Mapping[int | None, str] = {0: "inactive", 1: "provisioning", 2: "active", 3: "deprovisioning"}
 
 UNREADABLE = -1
 """Stands for an EndDate or a code that the API gave and nobody can read; unlike None it is not "not set"."""
@@ -35,10 +36,6 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 # The end of the year 9999: a larger "Unix timestamp" is one in milliseconds, or nonsense.
 _Timestamp = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 _Sid = Annotated[str, msgspec.Meta(min_length=1)]
-
-
-def _label(labels: Mapping[int, str], code: int | None) -> str:
-    return UNKNOWN if code is None else labels.get(code, UNKNOWN)
 
 
 class Trunk(msgspec.Struct, frozen=True, gc=False):
@@ -62,7 +59,7 @@ class Trunk(msgspec.Struct, frozen=True, gc=False):
     @property
     def trunk_type(self) -> str:
         """The type as a label value: `ip_to_ip`, `authenticated` or `unknown`."""
-        return _label(TRUNK_TYPES, self.type)
+        return TRUNK_TYPES.get(self.type, UNKNOWN)
 
     @property
     def told_type(self) -> str | None:
@@ -77,7 +74,7 @@ class Trunk(msgspec.Struct, frozen=True, gc=False):
     @property
     def state(self) -> str:
         """The provisioning state as a label value; `unknown` for one undocumented or not given."""
-        return _label(PROVISIONING_STATES, self.provisioning_state)
+        return PROVISIONING_STATES.get(self.provisioning_state, UNKNOWN)
 
     def active(self, now: float) -> bool | None:
         """Whether the trunk is not deactivated at Unix time `now`; None where its EndDate is unreadable.
@@ -134,6 +131,9 @@ KINDS = tuple(product((*TRUNK_TYPES.values(), UNKNOWN), (*PROVISIONING_STATES.va
 """Every pair of type and provisioning state that a trunk can have as label values."""
 
 
+_KIND = attrgetter("type", "provisioning_state")
+
+
 class Summary(msgspec.Struct, frozen=True):
     """What is known of a property's trunks together; `counts` has one number for each of `KINDS`.
 
@@ -151,16 +151,16 @@ class Summary(msgspec.Struct, frozen=True):
 
 def summarise(trunks: Sequence[Trunk], now: float) -> Summary:
     """Sum up trunks as they are at Unix time `now`."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for (kind, state), count in Counter([(trunk.type, trunk.provisioning_state) for trunk in trunks]).items():
-        counts[_label(TRUNK_TYPES, kind), _label(PROVISIONING_STATES, state)] += count
-    active = [trunk for trunk in trunks if trunk.active(now)]
-    limits = [trunk.channel_limit for trunk in active]
+    counts = dict.fromkeys(KINDS, 0)
+    for (kind, state), count in Counter(map(_KIND, trunks)).items():
+        counts[TRUNK_TYPES.get(kind, UNKNOWN), PROVISIONING_STATES.get(state, UNKNOWN)] += count
     ends = [trunk.end_date for trunk in trunks if trunk.end_date]
+    # As `Trunk.active` says, without a call for each.
+    limits = [trunk.channel_limit for trunk in trunks if not trunk.end_date or trunk.end_date > now]
     return Summary(
         trunks=len(trunks),
-        counts=tuple([counts[kind] for kind in KINDS]),
-        active_trunks=len(active),
+        counts=tuple(counts.values()),
+        active_trunks=len(limits),
         active_channel_limit=None if None in limits or UNREADABLE in ends else sum(filter(None, limits)),
         true_from=now,
         true_until=min([end for end in ends if end > now], default=inf),

@@ -28,6 +28,7 @@ LABEL_BYTES = 1024
 MOST_LABEL_BYTES = 65_536
 """The most that can be configured."""
 _CUT = "…"
+_BACKSLASH = ord("\\")
 # Those of a pair were one character after the JSON was read.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -143,14 +144,15 @@ def _may_hold_text_of_more_than(longest: int, body: bytes) -> bool:
 
     A text ends at a quotation mark, so a walk from mark to mark in steps as long as may be costs next to nothing.
     """
-    # One character is found at once, two are searched for.
-    if b"\\" in body and b'\\"' in body:
-        return len(body) > longest
     at = 0
     while len(body) - at > longest:
-        at = body.rfind(b'"', at, at + longest + 1) + 1
-        if not at:
+        mark = body.rfind(b'"', at, at + longest + 1)
+        # One that comes after a backslash may be part of the text.
+        while mark > at and body[mark - 1] == _BACKSLASH:
+            mark = body.rfind(b'"', at, mark)
+        if mark < 0:
             return True
+        at = mark + 1
     return False
 
 

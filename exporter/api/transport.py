@@ -9,12 +9,11 @@ import zlib
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlencode
 
-import aiohttp
 import httpx
 import msgspec
-from httpx_aiohttp import AiohttpTransport
 
 from exporter import __version__
+from exporter.api.bare import AiohttpTransport, aiohttp
 from exporter.api.credentials import fingerprint
 from exporter.api.proxy import proxy_for
 from exporter.api.tls import context_for

@@ -106,13 +106,13 @@ def states_since(
     Of a trunk not seen before that is when it was last modified: its state may be older, and is not younger. Where an
     answer lacks the state, the time is below zero, and counts on once the state is told again.
     """
-    known = {trunk.sid: (trunk.told_state, abs(since)) for trunk, since in zip(before, before_since, strict=True)}
-    seen = int(now)
-
-    def since(trunk: Trunk) -> int:
-        state = trunk.told_state
-        before, earlier = known.get(trunk.sid, (state, min(trunk.modified or seen, seen)))
-        time = earlier if state == before or None in (state, before) else seen
-        return time if state else -time
-
-    return array("q", map(since, after))
+    states = {
+        trunk.sid: (trunk.provisioning_state, abs(since)) for trunk, since in zip(before, before_since, strict=True)
+    }
+    seen, times = int(now), array("q")
+    for trunk in after:
+        state, modified = trunk.provisioning_state, trunk.modified
+        was, earlier = states.get(trunk.sid) or (state, modified if modified and modified < seen else seen)
+        time = earlier if state == was or None in (state, was) else seen
+        times.append(-time if state is None else time)
+    return times

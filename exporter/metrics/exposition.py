@@ -7,8 +7,11 @@ same in all three formats (text 0.0.4, text 1.0.0, OpenMetrics); only the famili
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from itertools import chain, repeat
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar, cast
 
+import msgspec
 from prometheus_client import Metric
 from prometheus_client.utils import floatToGoString
 
@@ -27,7 +30,7 @@ AnyFamily = TypeVar("AnyFamily", TrunkFamily, PropertyFamily)
 # A property's times are written again when those of its neighbours have changed.
 _float: Callable[[float], str] = lru_cache(maxsize=4096)(floatToGoString)
 _SMALL: tuple[str, ...] = tuple(map(floatToGoString, range(1000)))
-_EXPONENT_FROM, _EXACT_BELOW = 10**6, 10**15
+_EXPONENT_FROM, _BILLION, _EXACT_BELOW = 10**6, 10**9, 10**15
 _EXPONENTS = tuple(f"e+{digits - 1:02d}" for digits in range(16))
 # Stands where a Sid will: a line's end is in no escaped text.
 _MARK = "\n\n"
@@ -46,6 +49,18 @@ def number(value: float) -> str:
         mantissa = f"{digits[0]}.{digits[1:]}"
         return (mantissa if value % 10 else mantissa.rstrip("0.")) + _EXPONENTS[len(digits)]
     return _float(value)
+
+
+def numbers(values: Sequence[int]) -> Sequence[str]:
+    """Write values as `number` does, for the two usual kinds of a column several times as fast."""
+    least, most = min(values, default=0), max(values, default=0)
+    if least >= 0 and most < len(_SMALL):
+        return [_SMALL[value] for value in values]
+    if least >= _BILLION and most < 10 * _BILLION:
+        # Unix times since 2001: the shortest text of the quotient has just the digits of the number.
+        text = msgspec.json.encode([value / _BILLION for value in values]).decode()[1:-1] + ","
+        return text.replace(".0,", ",").replace(",", "e+09,").split(",")[:-1]
+    return list(map(number, values))
 
 
 def _special(text: str) -> bool:
@@ -99,30 +114,28 @@ class TrunkLines:
         self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], now: float, since: Sequence[int]
     ) -> str:
         """Give a property's lines at the Unix time `now`; all Sids, `sids` those of the trunks, are escaped."""
-        if self._family.since:
-            return self._numbers(property_sid, sids, since)
-        if self._family.choice:
-            return self._chosen(property_sid, sids, trunks, self._family.choice)
-        if self._family.value is None:
-            return self._texts(property_sid, sids, trunks)
-        value = self._family.value
-        head, middle, after = self._stems[()]
-        before = f"{head}{property_sid}{middle}"
-        return "".join(
-            [
-                f"{before}{sid}{after}{number(known)}\n"
-                for sid, trunk in zip(sids, trunks, strict=True)
-                if (known := value(trunk, now)) is not None
-            ]
-        )
+        family = self._family
+        if family.field:
+            return self._numbers(property_sid, sids, list(map(attrgetter(family.field), trunks)))
+        if family.since:
+            return self._numbers(property_sid, sids, [each if each > 0 else None for each in since])
+        if family.choice:
+            return self._chosen(property_sid, sids, trunks, family.choice)
+        if family.value:
+            value = family.value
+            return self._numbers(property_sid, sids, [value(trunk, now) for trunk in trunks])
+        return self._texts(property_sid, sids, trunks)
 
-    def _numbers(self, property_sid: str, sids: Sequence[str], numbers: Sequence[int]) -> str:
-        """Write a line for each trunk whose number is given and above zero."""
+    def _numbers(self, property_sid: str, sids: Sequence[str], values: Sequence[int | None]) -> str:
+        """Write a line for each trunk whose value is known."""
+        unset = self._family.unset
+        if not unset.isdisjoint(values):
+            both = [(sid, value) for sid, value in zip(sids, values, strict=False) if value not in unset]
+            sids, values = [sid for sid, _ in both], [value for _, value in both]
         head, middle, after = self._stems[()]
         before = f"{head}{property_sid}{middle}"
-        return "".join(
-            [f"{before}{sid}{after}{number(each)}\n" for sid, each in zip(sids, numbers, strict=False) if each > 0]
-        )
+        texts = numbers(cast("Sequence[int]", values))
+        return "".join([f"{before}{sid}{after}{text}\n" for sid, text in zip(sids, texts, strict=False)])
 
     def _chosen(
         self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], choice: Callable[[Trunk], int | None]
@@ -143,12 +156,15 @@ class TrunkLines:
 
     def _texts(self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk]) -> str:
         """Write lines of which hardly any two are alike."""
-        columns = {"trunk_sid": sids}
+        columns = {"property_sid": repeat(property_sid), "trunk_sid": sids}
         for name, text in zip(self._family.labels, self._family.texts, strict=True):
-            columns[name] = escaped([text(trunk) or "" for trunk in trunks])
-        head, middle, after = self._stems[("%s",) * len(self._family.labels)]
-        line = f"{head}{property_sid.replace('%', '%%')}{middle}%s{after}{number(1)}\n"
-        return "".join(map(line.__mod__, zip(*(columns[name] for name in sorted(columns)), strict=True)))
+            columns[name] = escaped([each or "" for each in map(text, trunks)])
+        # In between is what is the same in all lines.
+        first, *others, last = "%s".join(self._stems[("%s",) * len(self._family.labels)]).split("%s")
+        line: list[Iterable[str]] = [repeat(first)]
+        for name, after in zip(sorted(columns), (*others, f"{last}{number(1)}\n"), strict=True):
+            line += columns[name], repeat(after)
+        return "".join(chain.from_iterable(zip(*line, strict=False)))
 
 
 class PropertyLines:

@@ -46,13 +46,16 @@ class Described(msgspec.Struct, frozen=True):
 class TrunkFamily(Described, frozen=True):
     """A family with samples for each trunk, made from the trunk, for a `value` also from the Unix time.
 
-    It has one source: a `value`, None where it is not known; a `choice` of one of `choices`, None where there is no
-    sample; `texts`, the values of its labels where the number is always 1; or `since`, which the view has beside them.
+    It has one source: a `field` that holds the number unless it is one of `unset`; a `value`, None where it is not
+    known; a `choice` of one of `choices`, None where there is no sample; `texts`, the values of its labels where the
+    number is always 1; or `since`, which the view has beside them.
     """
 
     identity: ClassVar[tuple[str, ...]] = ("property_sid", "trunk_sid")
 
-    value: Callable[[Trunk, float], float | None] | None = None
+    field: str = ""
+    unset: frozenset[int | None] = frozenset((None,))
+    value: Callable[[Trunk, float], int | None] | None = None
     choice: Callable[[Trunk], int | None] | None = None
     choices: Mapping[int | None, Samples] = msgspec.field(default_factory=dict)
     texts: tuple[Callable[[Trunk], str | None], ...] = ()
@@ -60,6 +63,9 @@ class TrunkFamily(Described, frozen=True):
 
     def samples(self, trunk: Trunk, now: float) -> Samples:
         """Give a trunk's samples from all sources but `since`."""
+        if self.field:
+            number = getattr(trunk, self.field)
+            return _only(None if number in self.unset else number)
         if self.value:
             return _only(self.value(trunk, now))
         if self.choice:
@@ -109,9 +115,8 @@ _STATE_SAMPLES: Mapping[int | None, Samples] = {
 }
 
 
-def _end(trunk: Trunk, _now: float) -> float | None:
-    # 0 is how some servers write "not set"; as a time it would be 1970.
-    return None if trunk.end_date in (0, UNREADABLE) else trunk.end_date
+# 0 is how some servers write "not set"; as a time it would be 1970.
+_NO_TIME = frozenset((None, 0, UNREADABLE))
 
 
 def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFamily, ...]:
@@ -128,7 +133,7 @@ def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFam
             "siptrunk_channel_limit",
             "gauge",
             "Most channels that the trunk may use at once.",
-            value=lambda trunk, _now: trunk.channel_limit,
+            field="channel_limit",
         ),
         TrunkFamily(
             "siptrunk_active",
@@ -156,19 +161,22 @@ def trunk_families(info_labels: tuple[str, ...] = INFO_LABELS) -> tuple[TrunkFam
             "siptrunk_created_timestamp_seconds",
             "gauge",
             "Unix time at which the trunk was created.",
-            value=lambda trunk, _now: trunk.created or None,
+            field="created",
+            unset=_NO_TIME,
         ),
         TrunkFamily(
             "siptrunk_modified_timestamp_seconds",
             "gauge",
             "Unix time at which the trunk was last modified.",
-            value=lambda trunk, _now: trunk.modified or None,
+            field="modified",
+            unset=_NO_TIME,
         ),
         TrunkFamily(
             "siptrunk_end_timestamp_seconds",
             "gauge",
             "Unix time at which the trunk was, or will be, deactivated; absent where none is set.",
-            value=_end,
+            field="end_date",
+            unset=_NO_TIME,
         ),
     )
 

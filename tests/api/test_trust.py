@@ -6,6 +6,8 @@ import asyncio
 import datetime as dt
 import os
 import ssl
+import subprocess
+import sys
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
@@ -66,6 +68,22 @@ async def refused(api: Api) -> PollError:
 
 def holds_token(*texts: bytes) -> bool:
     return any(secret.encode() in text for secret in (TOKEN, ENCODED) for text in texts)
+
+
+def test_whom_openssl_trusts_counts_for_the_api_and_not_for_the_contexts_that_aiohttp_makes(
+    authority: tuple[trustme.CA, Path],
+) -> None:
+    _, path = authority
+    code = """
+from exporter.api.bare import aiohttp
+from exporter.api.tls import context_for
+from exporter.config import Api
+others = [each for each in vars(aiohttp.connector).values() if isinstance(each, aiohttp.connector.SSLContext)]
+print([each.cert_store_stats()["x509_ca"] for each in [context_for(Api("https://api.example")), *others]])
+"""
+    environment = {**os.environ, "SSL_CERT_FILE": str(path)}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout == "[1, 0, 0]\n"
 
 
 async def test_a_certificate_of_a_named_authority_is_trusted_and_the_token_arrives(

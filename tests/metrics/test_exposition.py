@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.utils import floatToGoString
 
 from exporter.config import Metrics
-from exporter.metrics.exposition import FamiliesCollector, PropertyLines, Renderer, TrunkLines, number
+from exporter.metrics.exposition import FamiliesCollector, PropertyLines, Renderer, TrunkLines, number, numbers
 from exporter.metrics.families import FAMILIES, PropertyFamily, TrunkFamily
 from exporter.metrics.scrape import Scraper
 from exporter.metrics.snapshot import Snapshot
@@ -82,6 +82,17 @@ def test_the_formats_are_those_of_prometheus_clients_own_functions(accept: str) 
 @given(st.integers(-(2**70), 2**70) | st.integers(0, 2000) | st.floats() | st.booleans())
 def test_a_number_is_written_as_prometheus_client_writes_it(value: float) -> None:
     assert floatToGoString(value) == number(value)  # type: ignore[no-untyped-call]  # the library leaves it bare
+
+
+@given(
+    st.sampled_from([(0, 999), (0, 2000), (10**9, 10**10 - 1), (10**9 - 2, 10**10 + 2), (-(2**60), 2**60)]).flatmap(
+        lambda ends: st.lists(
+            st.integers(*ends) | st.integers(ends[0] // 10**8, ends[1] // 10**8).map(lambda each: each * 10**8)
+        )
+    )
+)
+def test_a_column_of_numbers_is_written_as_each_of_them(values: list[int]) -> None:
+    assert numbers(values) == list(map(number, values))
 
 
 def read_back(metrics: Iterable[Metric]) -> dict[str, Trunk]:
