@@ -192,7 +192,7 @@ class Shown(msgspec.Struct, frozen=True):
     @property
     def standing(self) -> tuple[object, ...]:
         """What does not change as long as polls go well."""
-        return self.identity, self.health.up, self.stale, self.health.failures
+        return self.health.up, self.stale, self.health.failures
 
     def but(self, identity: Identity, health: Health) -> Shown:
         """Give the same data with other news of the polling."""

@@ -7,7 +7,6 @@ import logging
 import ssl
 import zlib
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -69,6 +68,20 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class _Unparsed(httpx.URL):
+    """A URL known to be good, parsed once more than its text is asked for: that is a tenth of what a request costs."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __getattr__(self, name: str) -> object:
+        super().__init__(self._text)
+        return object.__getattribute__(self, name)
+
+
 class Transport:
     """Sends requests to the API's `base_url` and to no other host, through a proxy where the environment names one.
 
@@ -79,6 +92,7 @@ class Transport:
     def __init__(self, api: Api) -> None:
         self.api = api
         self._base_url = api.base_url.rstrip("/")
+        self._origin = httpx.URL(self._base_url)
         self._timeout = api.timeout
         self._seen = self._fingerprints()
         self._headers = dict(_HEADERS)
@@ -131,7 +145,7 @@ class Transport:
         statuses: list[int],
         enlarge: Callable[[], bool] = lambda: True,
     ) -> Response:
-        """Send one GET request; `path` is relative to `base_url`.
+        """Send one GET request; `path` is relative to `base_url`, in it and in `query` is nothing to be escaped.
 
         Each status that comes is added to `statuses`, even where what should follow it does not come. `enlarge` is
         asked whether an answer may go on that turns out to be large.
@@ -141,8 +155,12 @@ class Transport:
         """
         self._in_flight += 1
         try:
-            url = httpx.URL(f"{self._base_url}{path}{'?' * bool(query)}{urlencode(query)}")
-            request = httpx.Request("GET", url, headers={**self._headers, **headers}, extensions=self._extensions)
+            request = httpx.Request(
+                "GET", self._origin, headers={**self._headers, **headers}, extensions=self._extensions
+            )
+            request.url = _Unparsed(
+                f"{self._base_url}{path}{'?' * bool(query)}{'&'.join(map('='.join, query.items()))}"
+            )
             async with asyncio.timeout(self._timeout):
                 return await self._send(request, statuses, enlarge)
         except FOREIGN_ERRORS as error:

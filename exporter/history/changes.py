@@ -111,8 +111,12 @@ def states_since(
     }
     seen, times = int(now), array("q")
     for trunk in after:
-        state, modified = trunk.provisioning_state, trunk.modified
-        was, earlier = states.get(trunk.sid) or (state, modified if modified and modified < seen else seen)
-        time = earlier if state == was or None in (state, was) else seen
+        state, known = trunk.provisioning_state, states.get(trunk.sid)
+        if known is None:
+            modified = trunk.modified
+            time = modified if modified and modified < seen else seen
+        else:
+            was, earlier = known
+            time = earlier if state == was or None in (state, was) else seen
         times.append(-time if state is None else time)
     return times

@@ -267,7 +267,7 @@ LAYERS: tuple[Layer, ...] = (
         ),
     ),
     Layer(
-        attrgetter("standing"),
+        attrgetter("identity"),
         (
             PropertyFamily(
                 "siptrunk_property_info",
@@ -276,6 +276,11 @@ LAYERS: tuple[Layer, ...] = (
                 ("name", "account_sid"),
                 samples=_property_info,
             ),
+        ),
+    ),
+    Layer(
+        attrgetter("standing"),
+        (
             PropertyFamily(
                 "siptrunk_property_up",
                 "gauge",
