@@ -95,7 +95,7 @@ class Transport:
         self._origin = httpx.URL(self._base_url)
         self._timeout = api.timeout
         self._seen = self._fingerprints()
-        self._headers = dict(_HEADERS)
+        self._headers = httpx.Headers(_HEADERS)
         proxy = proxy_for(self._base_url)
         # What bounds the whole is below.
         self._extensions = {"timeout": {"connect": api.timeout / 2}}
@@ -169,6 +169,17 @@ class Transport:
             self._in_flight -= 1
             if self._retired:
                 await self.retire()
+
+    def _request(self, target: str, headers: Mapping[str, str]) -> httpx.Request:
+        """Make a request, of which nothing is looked at again that is known to be good."""
+        sent = self._headers.copy()
+        for name, value in headers.items():
+            sent[name] = value
+        nothing = httpx.ByteStream(b"")
+        request = httpx.Request("GET", self._origin, headers=sent, stream=nothing, extensions=self._extensions)
+        request.url = _Unparsed(f"{self._base_url}{target}")
+        request.read()
+        return request
 
     async def _send(self, request: httpx.Request, statuses: list[int], enlarge: Callable[[], bool]) -> Response:
         response = await self._http.handle_async_request(request)
