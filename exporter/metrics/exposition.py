@@ -134,8 +134,8 @@ class TrunkLines:
             sids, values = [sid for sid, _ in both], [value for _, value in both]
         head, middle, after = self._stems[()]
         before = f"{head}{property_sid}{middle}"
-        texts = numbers(cast("Sequence[int]", values))
-        return "".join([f"{before}{sid}{after}{text}\n" for sid, text in zip(sids, texts, strict=False)])
+        lines = f"\n{before}".join(map(after.join, zip(sids, numbers(cast("Sequence[int]", values)), strict=False)))
+        return f"{before}{lines}\n" if lines else ""
 
     def _chosen(
         self, property_sid: str, sids: Sequence[str], trunks: Sequence[Trunk], choice: Callable[[Trunk], int | None]
@@ -144,7 +144,7 @@ class TrunkLines:
         keys = list(map(choice, trunks))
         choices = self._family.choices
         around = {key: self._around(property_sid, choices.get(key, ())) for key in set(keys)}
-        return "".join([sid.join(around[key]) for sid, key in zip(sids, keys, strict=True)])
+        return "".join(map(str.join, sids, map(around.__getitem__, keys)))
 
     def _around(self, property_sid: str, samples: Samples) -> list[str]:
         stems = self._stems

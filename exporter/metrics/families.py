@@ -198,7 +198,7 @@ def _property_info(shown: Shown) -> Samples:
 
 
 def _poll_failures(shown: Shown) -> Samples:
-    return tuple([((reason.value,), count) for reason, count in shown.health.failures.items()])
+    return tuple([((str(reason),), count) for reason, count in shown.health.failures.items()])
 
 
 def _changes(shown: Shown) -> Samples:
