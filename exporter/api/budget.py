@@ -165,10 +165,12 @@ class Budget:
 
     def _next(self) -> Kind | None:
         """Tell of which kind the next is; None where nobody waits who may have a place."""
-        for waiting in self._waiting.values():
+        heads = []
+        for kind, waiting in self._waiting.items():
             while waiting and waiting[0][1].done():
                 waiting.popleft()
-        heads = [(waiting[0][0], kind) for kind, waiting in self._waiting.items() if waiting and self._has_place(kind)]
+            if waiting and self._has_place(kind):
+                heads.append((waiting[0][0], kind))
         return min(heads)[1] if heads else None
 
     def _has_place(self, kind: Kind) -> bool:

@@ -178,6 +178,7 @@ class Transport:
         nothing = httpx.ByteStream(b"")
         request = httpx.Request("GET", self._origin, headers=sent, stream=nothing, extensions=self._extensions)
         request.url = _Unparsed(f"{self._base_url}{target}")
+        request.headers.encoding = "ascii"
         request.read()
         return request
 

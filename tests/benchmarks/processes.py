@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# What is installed has been compiled; so is what is measured, once it was started.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 @dataclass
@@ -68,7 +70,7 @@ def running(log: Path, command: Sequence[str], listening: str | int, within: flo
     """
     with log.open("wb") as output:
         started = time.monotonic()
-        popen = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        popen = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=ENVIRONMENT)
     process = Process(popen, log, started, listening if isinstance(listening, int) else 0)
     try:
         while not process.port:
