@@ -12,9 +12,9 @@ import httpx
 import msgspec
 
 from exporter import __version__
-from exporter.api.bare import AiohttpTransport, aiohttp
 from exporter.api.credentials import fingerprint
 from exporter.api.proxy import proxy_for
+from exporter.api.sessions import AiohttpTransport, aiohttp
 from exporter.api.tls import context_for
 from exporter.errors import PollError, Reason
 
@@ -31,8 +31,6 @@ LARGE = 2**18
 """Bytes from which on an answer is large: few of those are held at once, and a thread reads them."""
 MAX_ERROR = 2**16
 """Most bytes of the body of an error; of a longer one the status says enough."""
-# Longer than the default interval, so that a property's next poll finds the connection of its last one.
-KEEP_ALIVE = 75.0
 
 _HEADERS = {
     "Accept": "application/json",
@@ -40,8 +38,7 @@ _HEADERS = {
     "User-Agent": f"siptrunk-exporter/{__version__}",
 }
 
-# The first row that fits counts. httpx-aiohttp gives every lost connection out as a time-out, so what it was
-# raised from is what is looked up.
+# The first row that fits counts.
 REASON_OF_ERROR: tuple[tuple[tuple[type[Exception], ...], Reason], ...] = (
     ((aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ssl.SSLError), Reason.TLS),
     ((TimeoutError, httpx.TimeoutException), Reason.TIMEOUT),
@@ -97,8 +94,6 @@ class Transport:
         self._seen = self._fingerprints()
         self._headers = httpx.Headers(_HEADERS)
         proxy = proxy_for(self._base_url)
-        # What bounds the whole is below.
-        self._extensions = {"timeout": {"connect": api.timeout / 2}}
         self._in_flight = 0
         self._retired = False
         # To load the certificates that are trusted takes a while; where nothing is encrypted, none is.
@@ -112,15 +107,9 @@ class Transport:
                 log.warning(
                     "the token travels readable to the proxy and beyond: use https", extra={"proxy": str(proxy.url)}
                 )
-
-        def open_session() -> aiohttp.ClientSession:
-            # What bounds the connections is the budget.
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=tls)
-            return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-
         # Without a client around it: cookies, redirects, proxies and merged settings, none of which is wanted here,
-        # would cost as much as the request itself.
-        self._http = AiohttpTransport(verify=tls, proxy=proxy, client=open_session)
+        # would cost as much as the request itself. What bounds the time of the whole is below.
+        self._http = AiohttpTransport(tls, proxy, api.timeout / 2)
 
     @property
     def outdated(self) -> bool:
@@ -155,12 +144,7 @@ class Transport:
         """
         self._in_flight += 1
         try:
-            request = httpx.Request(
-                "GET", self._origin, headers={**self._headers, **headers}, extensions=self._extensions
-            )
-            request.url = _Unparsed(
-                f"{self._base_url}{path}{'?' * bool(query)}{'&'.join(map('='.join, query.items()))}"
-            )
+            request = self._request(f"{path}{'?' * bool(query)}{'&'.join(map('='.join, query.items()))}", headers)
             async with asyncio.timeout(self._timeout):
                 return await self._send(request, statuses, enlarge)
         except FOREIGN_ERRORS as error:
@@ -175,11 +159,8 @@ class Transport:
         sent = self._headers.copy()
         for name, value in headers.items():
             sent[name] = value
-        nothing = httpx.ByteStream(b"")
-        request = httpx.Request("GET", self._origin, headers=sent, stream=nothing, extensions=self._extensions)
+        request = httpx.Request("GET", self._origin, headers=sent, stream=httpx.ByteStream(b""))
         request.url = _Unparsed(f"{self._base_url}{target}")
-        request.headers.encoding = "ascii"
-        request.read()
         return request
 
     async def _send(self, request: httpx.Request, statuses: list[int], enlarge: Callable[[], bool]) -> Response:
@@ -194,15 +175,14 @@ class Transport:
             await response.aclose()
 
     def _translate(self, error: Exception) -> PollError:
-        cause = error.__cause__ if isinstance(error.__cause__, FOREIGN_ERRORS) else error
-        reason = next(reason for kinds, reason in REASON_OF_ERROR if isinstance(cause, kinds))
+        reason = next(reason for kinds, reason in REASON_OF_ERROR if isinstance(error, kinds))
         if reason is Reason.TIMEOUT:
             return PollError(reason, f"no whole answer within {self._timeout:g} s", transient=True)
-        if isinstance(cause, aiohttp.ClientHttpProxyError):
+        if isinstance(error, aiohttp.ClientHttpProxyError):
             # Its text would quote whatever the proxy says.
-            passing = cause.status in TRANSIENT_STATUSES
-            return PollError(reason, f"the proxy answered CONNECT with HTTP {cause.status}", transient=passing)
-        detail = str(cause) or type(cause).__name__
+            passing = error.status in TRANSIENT_STATUSES
+            return PollError(reason, f"the proxy answered CONNECT with HTTP {error.status}", transient=passing)
+        detail = str(error) or type(error).__name__
         return PollError(reason, detail, transient=reason is Reason.CONNECT)
 
 

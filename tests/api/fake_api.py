@@ -100,7 +100,7 @@ class FakeApi:
             router = respx.MockRouter()
             router.route().mock(side_effect=self._serve)
             transport = patch(
-                "exporter.api.transport.AiohttpTransport", lambda **_: httpx.MockTransport(router.async_handler)
+                "exporter.api.transport.AiohttpTransport", lambda *_: httpx.MockTransport(router.async_handler)
             )
             with patch("exporter.api.client.time", clock), transport:
                 client = ApiClient(settings, self.telemetry)
