@@ -28,6 +28,9 @@ UNKNOWN = "unknown"
 TRUNK_TYPES: Mapping[int | None, str] = {0: "ip_to_ip", 1: "authenticated"}
 PROVISIONING_STATES: Mapping[int | None, str] = {0: "inactive", 1: "provisioning", 2: "active", 3: "deprovisioning"}
 
+ON_THE_WAY = frozenset(code for code, state in PROVISIONING_STATES.items() if state.endswith("provisioning"))
+"""The codes of the states that end by themselves: the carrier is at work."""
+
 UNREADABLE = -1
 """Stands for an EndDate or a code that the API gave and nobody can read; unlike None it is not "not set"."""
 
@@ -147,6 +150,12 @@ class Summary(msgspec.Struct, frozen=True):
     active_channel_limit: int | None
     true_from: float
     true_until: float
+
+    @property
+    def on_the_way(self) -> bool:
+        """Whether the carrier's provisioning of a trunk is under way."""
+        states = {PROVISIONING_STATES[code] for code in ON_THE_WAY}
+        return any(count and state in states for (_, state), count in zip(KINDS, self.counts, strict=True))
 
 
 def summarise(trunks: Sequence[Trunk], now: float) -> Summary:

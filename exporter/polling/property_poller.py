@@ -16,7 +16,7 @@ from exporter.errors import PollError, Reason
 from exporter.history.changes import Kind, compare, states_since
 from exporter.history.hour import Hour
 from exporter.history.remembered import Memory, Remembered, key_of
-from exporter.model import NO_CHANGES, Health, Identity, PropertyView, Trunk
+from exporter.model import NO_CHANGES, ON_THE_WAY, Health, Identity, PropertyView, Trunk
 from exporter.polling.rhythm import Rhythm
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class PropertyPoller:
         self._last_success: float | None = None
         self._seen_at = 0.0
         self._since: Sequence[int] = ()
+        self._longest: tuple[Sequence[int] | None, int | None] = (None, None)
         self._changes = NO_CHANGES
         self._timer: asyncio.TimerHandle | None = None
         self._serve()
@@ -294,6 +295,17 @@ class PropertyPoller:
             # Where a poll has brought another list meanwhile, the one does not go with the other.
             if self._since is view.since:
                 return replace(view, trunks=trunks)
+
+    async def on_the_way_since(self) -> int | None:
+        """Give since which Unix time a trunk is on its way, of several the earliest; None where none is known to be."""
+        if self._longest[0] is not self._since:
+            view = await self.viewed()
+            if view.trunks is None:
+                return None
+            both = zip(view.trunks, view.since, strict=True)
+            times = [since for trunk, since in both if since > 0 and trunk.provisioning_state in ON_THE_WAY]
+            self._longest = view.since, min(times, default=None)
+        return self._longest[1]
 
     def _view(self, trunks: tuple[Trunk, ...] | None) -> PropertyView:
         now, expected = self._around.clock(), self.target.expected

@@ -14,7 +14,6 @@ from exporter.simulator import names
 from exporter.simulator.trunks import (
     ACTIVE,
     CHANNEL_LIMITS,
-    DAY,
     DEPROVISIONING,
     INACTIVE,
     PROVISIONING,
@@ -76,15 +75,17 @@ class _Property:
         self._seed: Final = rng.getrandbits(64)
         self._records: list[Record] | None = None
 
-    def records(self, today: int) -> list[Record]:
+    def records(self, now: int) -> list[Record]:
         if self._records is None:
             rng = random.Random(self._seed)  # noqa: S311 - reproducible on purpose
-            self._records = make_records(rng, self.area, self.count, today)
+            self._records = make_records(rng, self.area, self.count, now)
         return self._records
 
 
 class Carrier:
     """Properties and trunks made from a seed, as they stand at the beginning of the day (UTC) of `now`.
+
+    Only what the carrier is at work on has been so for less than half an hour at `now`.
 
     Everything random comes from one `random.Random(seed)`, each property's own seed included. Methods that take a
     property's Sid raise KeyError where there is no such property. Times are Unix seconds.
@@ -92,7 +93,7 @@ class Carrier:
 
     def __init__(self, options: CarrierOptions, now: float) -> None:
         self._rng: Final = random.Random(options.seed)  # noqa: S311 - reproducible on purpose
-        self._today: Final = int(now) // DAY * DAY
+        self._began: Final = int(now)
         self._properties: Final[dict[str, _Property]] = {}
         taken: Counter[str] = Counter()
         for _ in range(options.properties):
@@ -153,7 +154,7 @@ class Carrier:
         if not self._sids:
             return None
         made = self._properties[names.pick(self._rng, self._sids)]
-        records = made.records(self._today)
+        records = made.records(self._began)
         share = GROWING_SHARE if len(records) < made.count else SHRINKING_SHARE
         if not records or self._rng.random() < share:
             trunk = new_trunk(self._rng, made.area, int(now))
@@ -212,7 +213,7 @@ class Carrier:
         return _Property(self._rng, project, town.area, count)
 
     def _records(self, property_sid: str) -> list[Record]:
-        return self._properties[property_sid].records(self._today)
+        return self._properties[property_sid].records(self._began)
 
     def _index(self, property_sid: str, trunk_sid: str) -> int | None:
         # The Sid is the object's first field, so the JSON's beginning tells it without decoding.

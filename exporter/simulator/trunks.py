@@ -18,6 +18,7 @@ IP_TO_IP, AUTHENTICATED = range(2)
 CHANNEL_LIMITS: Final = (1, 1, 2, 2, 4, 4, 6, 8, 10, 10, 12, 15, 20, 20, 30, 30, 40, 50, 60, 60, 100, 120, 200, 300)
 DAY: Final = 86_400
 OLDEST_DAYS: Final = 6 * 365
+QUARTER: Final = 900
 PROVISIONING_SHARE: Final = 0.02
 DEACTIVATED_SHARE: Final = 0.09
 ENDING_SHARE: Final = 0.03
@@ -101,10 +102,21 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(SipTrunk).decode
 
 
-def make_records(rng: Random, area: str, count: int, today: int) -> list[Record]:
-    """Make `count` trunks of a property whose area code is `area`, oldest first, as they stand at `today`."""
+def make_records(rng: Random, area: str, count: int, now: int) -> list[Record]:
+    """Make `count` trunks of a property whose area code is `area`, oldest first, as they stand at `now`."""
+    today = now // DAY * DAY
     ages = sorted((rng.random() for _ in range(count)), reverse=True)
-    return [Record.of(make_trunk(rng, area, today - DAY - int(age * OLDEST_DAYS * DAY), today)) for age in ages]
+    made = [make_trunk(rng, area, today - DAY - int(age * OLDEST_DAYS * DAY), today) for age in ages]
+    return [Record.of(_begun_lately(trunk, now)) for trunk in made]
+
+
+def _begun_lately(trunk: SipTrunk, now: int) -> SipTrunk:
+    """Have what the carrier is at work on begun in the quarter of an hour before that of `now`: it takes no years."""
+    if trunk.provisioning_state not in (PROVISIONING, DEPROVISIONING):
+        return trunk
+    begun = now // QUARTER * QUARTER - trunk.modified % QUARTER
+    end = begun if trunk.provisioning_state == DEPROVISIONING else trunk.end_date
+    return msgspec.structs.replace(trunk, modified=begun, end_date=end)
 
 
 def make_trunk(rng: Random, area: str, created: int, today: int) -> SipTrunk:

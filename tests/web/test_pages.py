@@ -7,6 +7,7 @@ import html
 import re
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,13 +24,13 @@ from exporter.web.app import MOST_WAITING, Queue
 from exporter.web.pages import trunks
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import LONGEST, h, said
+from exporter.web.pages.overview import LONG
 from exporter.web.pages.wanted import Wanted
 from exporter.web.pages.words import REASONS, ago, since, span
 from tests.running import configuration, running, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.running import Running
 
@@ -377,6 +378,44 @@ async def test_what_changed_in_a_property_that_is_polled_no_more_is_told_still(t
             page = (await it.http.get("/changes")).text
     assert f"{trunk.name} in {gone} removed" in plain(page)
     assert f"properties/{gone}" not in page
+
+
+async def test_provisioning_that_does_not_end_is_told_when_the_alert_fires(tmp_path: Path) -> None:
+    now = NOW
+    async with Simulator(SimulatorOptions(properties=2, trunks=3, exact=True), lambda: now) as simulator:
+        sid, _ = simulator.carrier.property_sids
+        first, *others = simulator.carrier.trunks(sid)
+        for trunk, state in zip((first, *others), (3, 1, 2), strict=True):
+            simulator.carrier.put(sid, replace(trunk, provisioning_state=state, modified=int(NOW)))
+        async with running(write(tmp_path, simulator), lambda: now) as it:
+            await it.ready()
+            now = NOW + LONG
+            assert await told(it) == ("✓ All up: 2 properties", [])
+            now += 1
+            headline, troubles = await told(it)
+            page = plain((await it.http.get(f"/properties/{sid}")).text)
+            filtered = (await it.http.get("/?state=delayed")).text
+            simulator.carrier.put(sid, replace(first, provisioning_state=0, modified=int(now)))
+            await it.poll(sid)
+            one_left = await told(it)
+            simulator.carrier.remove(sid, others[0].sip_trunk_sid)
+            await it.poll(sid)
+            after = await told(it)
+            name = it.daemon.poller.properties[sid].target.identity.name
+    since_modified = "since 14:13 UTC, for 1 h"
+    assert headline == "▲ 2 of 2 properties up, but not all is as it should be"
+    assert troubles == [f"Provisioning does not end: trunks of 1 property, {since_modified} {name}"]
+    assert page.count("▲ Up: polled") == page.count(f"provisioning of a trunk does not end, {since_modified}.") == 1
+    assert re.findall(r'data-key="([^"]*)"', filtered) == [sid]
+    assert f"provisioning {since_modified}" in plain(filtered)
+    assert one_left == (headline, troubles)
+    assert after == ("✓ All up: 2 properties", [])
+
+
+def test_the_pages_call_as_long_what_the_alert_does() -> None:
+    rules = (Path(__file__).parents[2] / "deploy/prometheus/rules/siptrunk-alerts.yml").read_text()
+    (seconds,) = re.findall(r"SipTrunkProvisioningStuck\n +expr: .* > (\d+)\n", rules)
+    assert int(seconds) == LONG
 
 
 async def test_a_state_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:

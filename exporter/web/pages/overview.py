@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 NAMED = 5
 """Most properties that are named where one thing is told of many."""
+LONG = 3600
+"""Seconds on its way from which on a trunk is told of, as the alert SipTrunkProvisioningStuck does."""
 LATEST = 8
 """Of the changes, those that the first page shows."""
 WORDS = {
@@ -39,19 +41,30 @@ WORDS = {
     "up": "up",
 }
 """How a property can be, the worst first."""
-STATES = {"": "all", "failing": "down", "drift": "not as agreed", "barren": "no active trunk", **WORDS}
+STATES = {
+    "": "all",
+    "failing": "down",
+    "drift": "not as agreed",
+    "delayed": "provisioning for long",
+    "barren": "no active trunk",
+    **WORDS,
+}
 LEVELS = {"good": "✓", "plain": "…", "look": "▲", "bad": "✕"}
 """How bad it is, with the sign for it."""
 _LEVEL_OF = {"down": "bad", "stale": "bad", "late": "look", "waiting": "plain", "up": "good"}
 
 
 class Row(NamedTuple):
-    """A property as the pages tell of it; `due` is in how many seconds the next poll comes."""
+    """A property as the pages tell of it; `due` is in how many seconds the next poll comes.
+
+    `delayed` is since which Unix time a trunk is on its way, where that is long, else 0.
+    """
 
     shown: Shown
     poller: PropertyPoller
     state: str
     due: float
+    delayed: float
 
     @property
     def name(self) -> tuple[str, str]:
@@ -97,7 +110,7 @@ class Row(NamedTuple):
     def level(self) -> str:
         """How bad it is."""
         level = _LEVEL_OF[self.state]
-        return "look" if level in ("good", "plain") and self.drift else level
+        return "look" if level in ("good", "plain") and (self.drift or self.delayed) else level
 
     def total(self, key: str) -> int:
         """Give a number of its summary, -1 where it is not known: less than all that are."""
@@ -112,13 +125,14 @@ class Row(NamedTuple):
             self.state,
             "failing" if self.down else "",
             "drift" if self.drift else "",
+            "delayed" if self.delayed else "",
             "barren" if self.barren else "",
         }
         return wanted.state in kinds and (sought in identity.name.casefold() or sought in identity.sid.casefold())
 
 
 _SORTS: dict[str, Callable[[Row], Any]] = {
-    "state": lambda row: (list(WORDS).index(row.state), not row.drift, row.down_since, row.name),
+    "state": lambda row: (list(WORDS).index(row.state), not (row.drift or row.delayed), row.down_since, row.name),
     "name": lambda row: row.name,
     "age": lambda row: row.shown.health.last_success or 0.0,
     "trunks": lambda row: row.total("trunks"),
@@ -169,7 +183,7 @@ async def _gather(endpoints: Endpoints) -> tuple[list[Row], list[float]]:
     rows, hours = [], []
     for sid, poller in list(endpoints.poller.properties.items()):
         if shown := endpoints.snapshot.get(sid):
-            rows.append(row_of(endpoints, shown, poller))
+            rows.append(await row_of(endpoints, shown, poller))
             hours.append(poller.hour.minutes(loop.time()))
         await turns.give()
     slowest = []
@@ -181,14 +195,16 @@ async def _gather(endpoints: Endpoints) -> tuple[list[Row], list[float]]:
     return rows, slowest
 
 
-def row_of(endpoints: Endpoints, shown: Shown, poller: PropertyPoller) -> Row:
+async def row_of(endpoints: Endpoints, shown: Shown, poller: PropertyPoller) -> Row:
     """Say how a property is."""
-    due = poller.rhythm.due - asyncio.get_running_loop().time()
-    if shown.health.up is None:
-        return Row(shown, poller, "waiting", due)
-    if shown.health.up:
-        return Row(shown, poller, "late" if due < -endpoints.poller.config.poll.interval else "up", due)
-    return Row(shown, poller, "stale" if shown.summary else "down", due)
+    due, health = poller.rhythm.due - asyncio.get_running_loop().time(), shown.health
+    since = await poller.on_the_way_since() if shown.summary and shown.summary.on_the_way else None
+    delayed = since if since is not None and since < endpoints.clock() - LONG else 0
+    if health.up:
+        state = "late" if due < -endpoints.poller.config.poll.interval else "up"
+    else:
+        state = "waiting" if health.up is None else "stale" if shown.summary else "down"
+    return Row(shown, poller, state, due, delayed)
 
 
 def _verdict(endpoints: Endpoints, rows: Sequence[Row], levels: set[str], now: float) -> tuple[str, Content, str]:
@@ -237,6 +253,16 @@ def _troubles(endpoints: Endpoints, rows: Sequence[Row], now: float) -> Iterator
     if unwritten := endpoints.telemetry.unwritten_since:
         head = h.strong("The state file cannot be written: what is seen now is forgotten at a restart")
         yield "look", [head, ", ", since(unwritten, now), h.small("The log says why.")]
+    budget, interval = endpoints.poller.config.api.requests_per_second, endpoints.poller.config.poll.interval
+    if budget and len(rows) > budget * interval:
+        takes = f"{span(len(rows) / budget)}, not {span(interval)}"
+        needs = f"{len(rows):,} properties at {budget:g} requests a second take {takes}"
+        yield "look", [h.strong("The request budget is too small: "), needs]
+    yield from _troubles_of(rows, now)
+
+
+def _troubles_of(rows: Sequence[Row], now: float) -> Iterator[tuple[str, Content]]:
+    """Give what is not well of properties that are not down."""
     if late := [row for row in rows if row.state == "late"]:
         oldest = min(row.shown.health.last_success or now for row in late)
         head = h.strong(f"{plural(len(late), 'property', 'properties')} overdue: no poll has ended")
@@ -245,11 +271,9 @@ def _troubles(endpoints: Endpoints, rows: Sequence[Row], now: float) -> Iterator
         many = plural(sum(row.drift for row in drift), "thing")
         head = h.strong(f"Not as agreed: {many} in {plural(len(drift), 'property', 'properties')}")
         yield "look", [head, _named(drift, "drift")]
-    budget, interval = endpoints.poller.config.api.requests_per_second, endpoints.poller.config.poll.interval
-    if budget and len(rows) > budget * interval:
-        takes = f"{span(len(rows) / budget)}, not {span(interval)}"
-        needs = f"{len(rows):,} properties at {budget:g} requests a second take {takes}"
-        yield "look", [h.strong("The request budget is too small: "), needs]
+    if delayed := [row for row in rows if row.delayed]:
+        head = h.strong(f"Provisioning does not end: trunks of {plural(len(delayed), 'property', 'properties')}")
+        yield "look", [head, ", ", since(min(row.delayed for row in delayed), now), _named(delayed, "delayed")]
     if barren := [row for row in rows if row.barren]:
         head = h.strong(f"{plural(len(barren), 'property', 'properties')} without an active trunk")
         # Somebody may want it so.
@@ -356,6 +380,7 @@ def _row(row: Row, now: float) -> Html:
             sign(row.state, WORDS[row.state]),
             h.small(row.downtime(now)) if row.down else None,
             h.small(sign("drift", f"{row.drift:,} not as agreed")) if row.drift else None,
+            h.small(sign("provisioning", ["provisioning ", since(row.delayed, now)])) if row.delayed else None,
             data_label="State",
         ),
         h.td(ago(health.last_success, now), data_label="Last success"),

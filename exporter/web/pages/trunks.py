@@ -71,7 +71,7 @@ async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
     listed = await asyncio.to_thread(_listed, view, wanted, withheld(endpoints.poller.config.metrics))
     now, identity = view.now, view.identity
     name = named(identity.name, identity.sid)
-    row = row_of(endpoints, shown, poller)
+    row = await row_of(endpoints, shown, poller)
     minutes = poller.hour.minutes(asyncio.get_running_loop().time())
     told = worst(minutes, "poll")
     some = await seen(endpoints.poller, Sought(property_sid=sid, since=now - DAY), 0, LATEST)
@@ -117,6 +117,9 @@ def _standing(row: PropertyRow, view: PropertyView) -> Content:
         f" The next poll comes {coming}. " if row.down else None,
         h.small(said(detail)) if row.down else None,
         " It has no active trunk." if row.barren else None,
+        [" The carrier's provisioning of a trunk does not end, ", since(row.delayed, now), "."]
+        if row.delayed
+        else None,
     ]
     return [
         h.p(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from exporter.errors import Reason
-from exporter.web.pages.html import Html, h, said
+from exporter.web.pages.html import Content, Html, h, said
 
 if TYPE_CHECKING:
     from exporter.history.changes import Change
@@ -93,7 +93,7 @@ def since(moment: float, now: float) -> Html:
     return at(moment, f"since {clock} UTC, for {span(max(0, round(now - moment)))}")
 
 
-def sign(state: str, word: str | None = None) -> Html:
+def sign(state: str, word: Content = None) -> Html:
     """Show a state: its sign, its colour and its word."""
     return h.span(
         h.span(SIGNS.get(state, SIGNS["unknown"]), aria_hidden="true"), " ", word or state, class_=f"sign {state}"
