@@ -115,8 +115,7 @@ def _begun_lately(trunk: SipTrunk, now: int) -> SipTrunk:
     if trunk.provisioning_state not in (PROVISIONING, DEPROVISIONING):
         return trunk
     begun = now // QUARTER * QUARTER - trunk.modified % QUARTER
-    end = begun if trunk.provisioning_state == DEPROVISIONING else trunk.end_date
-    return msgspec.structs.replace(trunk, modified=begun, end_date=end)
+    return msgspec.structs.replace(trunk, modified=begun)
 
 
 def make_trunk(rng: Random, area: str, created: int, today: int) -> SipTrunk:

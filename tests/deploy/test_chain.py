@@ -15,7 +15,6 @@ import yaml
 from aiohttp import web
 
 from exporter.simulator import Simulator, SimulatorOptions
-from tests.deploy.at_rest import let_arrive
 from tests.deploy.shipped_rules import DEPLOY, RULES
 from tests.running import configuration, running, write
 from tests.servers import alertmanager, prometheus
@@ -102,14 +101,14 @@ def routed_to(receiver: Told) -> dict[str, Any]:
 async def until(http: httpx.AsyncClient, path: str, holds: Callable[[Any], bool]) -> None:
     """Wait until what Prometheus answers is as wanted; it tells nobody when that is."""
     async with asyncio.timeout(60):
-        while not holds((await http.get(path)).json()["data"]):  # noqa: ASYNC110 - another program's state
+        # As long as it starts it says 503.
+        while not ((answer := await http.get(path)).is_success and holds(answer.json()["data"])):  # noqa: ASYNC110 - another program's state
             await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
 async def chain(folder: Path, receiver: Told, simulator: Simulator) -> AsyncIterator[None]:
     """Run two exporters in parallel, Prometheus and Alertmanager, the last from when all is well."""
-    let_arrive(simulator)
     path = write(folder, simulator, configuration(simulator, poll="interval: 1s", api="max_attempts: 1"))
     found = folder / "alertmanagers.yml"
     async with (

@@ -14,7 +14,6 @@ import yaml
 from exporter.shard import Shard
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.carrier_truth import labels, truth
-from tests.deploy.at_rest import let_arrive
 from tests.deploy.shipped_rules import DEPLOY, RULES
 from tests.running import configuration, running, write
 from tests.servers import alertmanager, query, victoria_metrics
@@ -48,7 +47,6 @@ async def test_pairs_scraped_by_a_pair_are_counted_once(tmp_path: Path) -> None:
     scrape = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     (job,) = scrape["scrape_configs"]
     async with Simulator(SimulatorOptions(properties=6, trunks=8)) as simulator, AsyncExitStack() as stack:
-        let_arrive(simulator)
         path = write(tmp_path, simulator, configuration(simulator, poll="interval: 1s"))
         exporters = [await stack.enter_async_context(running(path, shard=shard)) for shard in PAIRS]
         for exporter in exporters:
