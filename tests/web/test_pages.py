@@ -407,7 +407,7 @@ async def test_provisioning_that_does_not_end_is_told_when_the_alert_fires(tmp_p
     assert troubles == [f"Provisioning does not end: trunks of 1 property, {since_modified} {name}"]
     assert page.count("▲ Up: polled") == page.count(f"provisioning of a trunk does not end, {since_modified}.") == 1
     assert re.findall(r'data-key="([^"]*)"', filtered) == [sid]
-    assert f"provisioning {since_modified}" in plain(filtered)
+    assert "provisioning for 1 h" in plain(filtered)
     assert one_left == (headline, troubles)
     assert after == ("✓ All up: 2 properties", [])
 

@@ -15,7 +15,7 @@ from exporter.web.pages.changes import DAY, entries
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import Content, Html, h, said
 from exporter.web.pages.layout import document, figure, property_link, table
-from exporter.web.pages.words import ago, number, plural, reason_of, sign, since, span
+from exporter.web.pages.words import ago, lasting, number, plural, reason_of, sign, since, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -380,7 +380,7 @@ def _row(row: Row, now: float) -> Html:
             sign(row.state, WORDS[row.state]),
             h.small(row.downtime(now)) if row.down else None,
             h.small(sign("drift", f"{row.drift:,} not as agreed")) if row.drift else None,
-            h.small(sign("provisioning", ["provisioning ", since(row.delayed, now)])) if row.delayed else None,
+            h.small(sign("provisioning", ["provisioning for ", lasting(row.delayed, now)])) if row.delayed else None,
             data_label="State",
         ),
         h.td(ago(health.last_success, now), data_label="Last success"),
