@@ -203,6 +203,7 @@ async def test_the_page_comes_up_to_date_by_itself_and_leaves_what_somebody_does
     async with world(tmp_path) as here, visit(browser, here.url) as page:
         await page.clock.install()
         await page.reload()
+        icon = await page.locator("link[rel=icon]").get_attribute("href")
         await page.locator(f"{ROWS} a").first.focus()
         focused = await page.locator(":focus").inner_text()
         falls = next(sid for sid in here.sids if name_of(here, sid) != focused)
@@ -211,6 +212,7 @@ async def test_the_page_comes_up_to_date_by_itself_and_leaves_what_somebody_does
         await page.clock.run_for(10_000)
         await page.get_by_role("heading", name="1 of 3 properties down").wait_for()
         assert await page.locator(":focus").inner_text() == focused
+        assert await page.locator("link[rel=icon]").get_attribute("href") != icon
         assert (await rows(page))[0] == name_of(here, falls)
         here.simulator.heal(falls)
         await here.poll(falls)
@@ -283,14 +285,42 @@ async def test_the_page_says_that_what_it_shows_is_old_where_nobody_answers(tmp_
         await page.route("**/*", lambda route: route.fulfill(status=200, content_type="text/html", body="another"))
         await page.clock.run_for(10_000)
         await page.get_by_role("alert").wait_for()
-        assert (await page.get_by_role("alert").inner_text()).startswith("No answer from the exporter since ")
+        told, icon = await page.get_by_role("alert").inner_text(), page.locator("link[rel=icon]")
+        assert told.startswith("No answer from the exporter since ")
         assert await page.title() == "no answer · SIP trunks"
+        assert await page.locator("main.old").count() == 1
+        assert await icon.get_attribute("href") == await page.locator("#lost").get_attribute("data-icon")
+        async with page.expect_response("**/"):
+            await page.clock.run_for(10_000)
+        assert await page.get_by_role("alert").inner_text() == told
         await page.mouse.wheel(0, 5000)
         assert await page.get_by_role("alert").evaluate("each => each.getBoundingClientRect().top >= 0")
         await page.unroute("**/*")
         await page.clock.run_for(10_000)
         await page.get_by_role("alert").wait_for(state="hidden")
         assert await page.title() == "all up · SIP trunks"
+        assert await page.locator("main.old").count() == 0
+        assert await icon.get_attribute("href") != await page.locator("#lost").get_attribute("data-icon")
+
+
+async def test_who_types_asks_once_and_may_come_back_to_what_was_found(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here, visit(browser, here.url) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.removeprefix(here.url)))
+        type_quickly = """(search, texts) => texts.forEach((text) => {
+            search.value = text;
+            search.dispatchEvent(new InputEvent("input", { bubbles: true }));
+        })"""
+        search = page.get_by_label("Search properties")
+        await search.evaluate(type_quickly, [here.sids[0][:4], here.sids[0]])
+        await page.get_by_text("1 of 3 properties").wait_for()
+        await search.evaluate(type_quickly, ["nobody"])
+        await search.press("Enter")
+        await page.get_by_text("0 of 3 properties").wait_for()
+        await page.evaluate("new Promise((done) => setTimeout(done, 300))")
+        assert [address.lstrip("/") for address in asked] == [f"?q={here.sids[0]}", "?q=nobody"]
+        await page.reload()
+        assert await page.get_by_text("0 of 3 properties").count() == 1
 
 
 async def test_names_that_hold_script_or_turn_text_around_run_nothing_and_harm_nothing(

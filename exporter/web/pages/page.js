@@ -17,7 +17,7 @@
       old.replaceWith(fresh);
       return;
     }
-    for (const { name } of [...old.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
     for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     const kept = new Map([...old.children].filter(key).map((child) => [key(child), child]));
     const after = [...fresh.childNodes];
