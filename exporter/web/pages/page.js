@@ -50,7 +50,6 @@
       if (document.title !== page.title) news.textContent = document.title = page.title;
       become(document.querySelector("link[rel=icon]"), page.querySelector("link[rel=icon]"));
       lost.hidden = true;
-      main.classList.remove("old");
     } catch (error) {
       if (mine.signal.aborted || !lost.hidden) return;
       const since = new Date().toISOString().slice(11, 19), made = main.querySelector(".made time").textContent;
