@@ -151,12 +151,6 @@ class Summary(msgspec.Struct, frozen=True):
     true_from: float
     true_until: float
 
-    @property
-    def on_the_way(self) -> bool:
-        """Whether the carrier's provisioning of a trunk is under way."""
-        states = {PROVISIONING_STATES[code] for code in ON_THE_WAY}
-        return any(count and state in states for (_, state), count in zip(KINDS, self.counts, strict=True))
-
 
 def summarise(trunks: Sequence[Trunk], now: float) -> Summary:
     """Sum up trunks as they are at Unix time `now`."""
@@ -174,6 +168,15 @@ def summarise(trunks: Sequence[Trunk], now: float) -> Summary:
         true_from=now,
         true_until=min([end for end in ends if end > now], default=inf),
     )
+
+
+def on_the_way_since(trunks: Sequence[Trunk], since: Sequence[int]) -> int | None:
+    """Give since which Unix time a trunk is on its way, of several the earliest; None where none is.
+
+    `since` tells of each of the trunks since when it has its state.
+    """
+    both = zip(trunks, since, strict=True)
+    return min((begun for trunk, begun in both if trunk.provisioning_state in ON_THE_WAY), default=None)
 
 
 NO_CHANGES = (0,) * len(Kind)

@@ -1,7 +1,7 @@
 """httpx's requests, sent by aiohttp at half of what httpx's own way costs.
 
 When aiohttp is imported it makes two TLS contexts with all that OpenSSL trusts, which would take a sixth of the
-exporter's start. Here each session is given a context of its own; if ever one was not, those of aiohttp trust nobody.
+exporter's start. So where nobody else has imported it before, those trust nobody; each session here has its own.
 """
 
 from __future__ import annotations

@@ -41,16 +41,13 @@ _HEADERS = {
 # The first row that fits counts.
 REASON_OF_ERROR: tuple[tuple[tuple[type[Exception], ...], Reason], ...] = (
     ((aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ssl.SSLError), Reason.TLS),
-    ((TimeoutError, httpx.TimeoutException), Reason.TIMEOUT),
+    ((TimeoutError,), Reason.TIMEOUT),
     ((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, aiohttp.ClientHttpProxyError), Reason.CONNECT),
-    (
-        (httpx.RemoteProtocolError, httpx.DecodingError, httpx.InvalidURL, zlib.error, aiohttp.ClientError),
-        Reason.BAD_PAYLOAD,
-    ),
-    ((httpx.HTTPError, OSError), Reason.CONNECT),
+    ((zlib.error, aiohttp.ClientError), Reason.BAD_PAYLOAD),
+    ((OSError,), Reason.CONNECT),
 )
 TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
-FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, zlib.error)
+FOREIGN_ERRORS = (aiohttp.ClientError, OSError, zlib.error)
 
 
 class CrowdedError(Exception):
@@ -75,6 +72,9 @@ class _Unparsed(httpx.URL):
         return self._text
 
     def __getattr__(self, name: str) -> object:
+        if name == "_text":
+            # It is being copied, and has nothing yet.
+            raise AttributeError(name)
         super().__init__(self._text)
         return object.__getattribute__(self, name)
 

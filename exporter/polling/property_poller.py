@@ -16,7 +16,7 @@ from exporter.errors import PollError, Reason
 from exporter.history.changes import Kind, compare, states_since
 from exporter.history.hour import Hour
 from exporter.history.remembered import Memory, Remembered, key_of
-from exporter.model import NO_CHANGES, ON_THE_WAY, Health, Identity, PropertyView, Trunk
+from exporter.model import NO_CHANGES, Health, Identity, PropertyView, Trunk, on_the_way_since
 from exporter.polling.rhythm import Rhythm
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class PropertyPoller:
         self._last_success: float | None = None
         self._seen_at = 0.0
         self._since: Sequence[int] = ()
-        self._longest: tuple[Sequence[int] | None, int | None] = (None, None)
+        self.on_the_way_since: int | None = None
+        """Since which Unix time a trunk of the last list is on its way, of several the earliest; None where none is."""
         self._changes = NO_CHANGES
         self._timer: asyncio.TimerHandle | None = None
         self._serve()
@@ -244,17 +245,20 @@ class PropertyPoller:
 
     def _found(
         self, before: tuple[Trunk, ...] | None, after: tuple[Trunk, ...], now: float
-    ) -> tuple[list[Change], Sequence[int]]:
-        """Give what has changed, and since when each trunk has its state now."""
-        if before is None:
-            return [], states_since((), (), after, now)
-        # What was recalled an earlier exporter may have read otherwise.
-        since = self._since if len(before) == len(self._since) else states_since((), (), before, now)
-        changes = list(compare(self.target.identity.sid, before, self._seen_at, after, now))
-        return changes, since if before is after else states_since(before, since, after, now)
+    ) -> tuple[list[Change], Sequence[int], int | None]:
+        """Give what has changed, since when each trunk has its state now, and since when one is on its way."""
+        changes: list[Change] = []
+        since: Sequence[int] = ()
+        if before is not None:
+            # What was recalled an earlier exporter may have read otherwise.
+            since = self._since if len(before) == len(self._since) else states_since((), (), before, now)
+            changes = list(compare(self.target.identity.sid, before, self._seen_at, after, now))
+        if before is not after:
+            since = states_since(before or (), since, after, now)
+        return changes, since, on_the_way_since(after, since)
 
-    def _take(self, changes: list[Change], since: Sequence[int], now: float) -> None:
-        self._since, self._seen_at = since, now
+    def _take(self, changes: list[Change], since: Sequence[int], on_the_way: int | None, now: float) -> None:
+        self._since, self.on_the_way_since, self._seen_at = since, on_the_way, now
         if changes:
             counted = Counter(change.kind for change in changes)
             self._changes = tuple([count + counted[kind] for kind, count in zip(Kind, self._changes, strict=True)])
@@ -295,17 +299,6 @@ class PropertyPoller:
             # Where a poll has brought another list meanwhile, the one does not go with the other.
             if self._since is view.since:
                 return replace(view, trunks=trunks)
-
-    async def on_the_way_since(self) -> int | None:
-        """Give since which Unix time a trunk is on its way, of several the earliest; None where none is known to be."""
-        if self._longest[0] is not self._since:
-            view = await self.viewed()
-            if view.trunks is None:
-                return None
-            both = zip(view.trunks, view.since, strict=True)
-            times = [since for trunk, since in both if since > 0 and trunk.provisioning_state in ON_THE_WAY]
-            self._longest = view.since, min(times, default=None)
-        return self._longest[1]
 
     def _view(self, trunks: tuple[Trunk, ...] | None) -> PropertyView:
         now, expected = self._around.clock(), self.target.expected

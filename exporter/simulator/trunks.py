@@ -144,7 +144,7 @@ def new_trunk(rng: Random, area: str, now: int) -> SipTrunk:
 
 
 def _state_and_end(rng: Random, modified: int, today: int) -> tuple[int, int | UnsetType | None]:
-    """Draw `ProvisioningState` and `EndDate`; a deactivation is what modified the trunk last."""
+    """Draw `ProvisioningState` and `EndDate`; a deactivation modified the trunk last, or had it deprovisioned."""
     draw = rng.random()
     if draw < DEACTIVATED_SHARE:
         return (INACTIVE if draw < DEACTIVATED_SHARE * 2 / 3 else DEPROVISIONING), modified

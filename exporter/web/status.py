@@ -41,15 +41,15 @@ def status_of(poller: Poller, properties: Iterable[Shown], now: float) -> Status
         ready=poller.ready,
         now=now,
         discoveries=discoveries,
-        properties=[entry_of(shown) for shown in properties],
+        properties=[entry_of(shown, poller.properties[shown.identity.sid].on_the_way_since) for shown in properties],
         shard_ordinal=poller.shard.ordinal,
         shards=poller.shard.shards,
         properties_elsewhere=poller.elsewhere,
     )
 
 
-def entry_of(shown: Shown) -> dict[str, Any]:
-    """Give what is told of one property."""
+def entry_of(shown: Shown, on_the_way_since: int | None) -> dict[str, Any]:
+    """Give what is told of one property, of which a trunk is on its way since this Unix time, None where none is."""
     health, summary = shown.health, shown.summary
     return {
         "property_sid": shown.identity.sid,
@@ -67,6 +67,8 @@ def entry_of(shown: Shown) -> dict[str, Any]:
         "trunks": summary and summary.trunks,
         "active_trunks": summary and summary.active_trunks,
         "active_channel_limit": summary and summary.active_channel_limit,
+        "not_as_agreed": sum(differs for _, differs in shown.drift) if shown.drift else None,
+        "provisioning_since": summary and on_the_way_since,
     }
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import time
 
+import aiohttp
 import httpx
 import pytest
 from hypothesis import given, settings
@@ -117,7 +118,7 @@ def test_a_request_is_tried_max_attempts_times(max_attempts: int) -> None:
 
 
 def test_a_good_answer_after_failures_is_good_and_all_of_them_are_counted() -> None:
-    api = FakeApi(answer(b"", 503), httpx.ReadTimeout(""), httpx.ConnectError("gone"), answer(b"[1]"))
+    api = FakeApi(answer(b"", 503), aiohttp.ServerTimeoutError(), aiohttp.ClientConnectionError("gone"), answer(b"[1]"))
     assert api.ask().body == b"[1]"
     codes = ("503", "error", "200")
     assert [api.counted("api_requests_total", endpoint="sip_trunks", code=code) for code in codes] == [1, 2, 1]

@@ -229,15 +229,16 @@ async def test_an_answer_that_is_lost_and_one_that_is_no_http_are_told_apart(rep
         assert (await refused(f"http://{address}")).reason == reason
 
 
-async def test_one_connection_serves_request_after_request() -> None:
+async def test_one_connection_serves_request_after_request_and_no_cookie_is_kept() -> None:
     connections: set[object] = set()
+    heads: list[bytes] = []
     closed = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.add(writer)
         while await reader.readline():
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\n[]")
         writer.close()
         await writer.wait_closed()
         closed.set()
@@ -248,6 +249,26 @@ async def test_one_connection_serves_request_after_request() -> None:
         await kept.retire()
         await asyncio.wait_for(closed.wait(), 30)
     assert len(connections) == 1
+    assert not [head for head in heads if b"cookie" in head.lower()]
+
+
+async def test_as_many_requests_are_in_flight_as_are_sent() -> None:
+    many, arrived, all_there = 120, [], asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.append(await reader.readuntil(b"\r\n\r\n"))
+        if len(arrived) == many:
+            all_there.set()
+        await all_there.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, backlog=many) as server:
+        transport = Transport(Api(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=60))
+        answers = await asyncio.gather(*(transport.get("/", {}, {}, []) for _ in range(many)))
+        await transport.retire()
+    assert [answer.body for answer in answers] == [b"[]"] * many
 
 
 async def test_a_transport_that_is_retired_lets_the_request_in_flight_end_and_closes_then() -> None:

@@ -75,7 +75,9 @@ def test_whom_openssl_trusts_counts_for_the_api_and_not_for_the_contexts_that_ai
     authority: tuple[trustme.CA, Path],
 ) -> None:
     _, path = authority
+    # The whole command is loaded first: it must not load aiohttp by another way.
     code = """
+import exporter.cli
 from exporter.api.sessions import aiohttp
 from exporter.api.tls import context_for
 from exporter.config import Api

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from exporter.config import parse
 from exporter.simulator import Simulator, SimulatorOptions
@@ -117,14 +118,21 @@ async def test_what_the_api_says_cannot_harm_the_page_or_the_other_properties(tm
 
 
 async def test_the_status_says_what_the_metrics_say(tmp_path: Path) -> None:
-    async with (
-        Simulator(SimulatorOptions(properties=1, trunks=30)) as simulator,
-        running(write(tmp_path, simulator)) as it,
-    ):
-        await it.ready()
-        samples = await it.samples()
-        status = (await it.http.get("/api/v1/status")).json()
+    async with Simulator(SimulatorOptions(properties=1, trunks=30)) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        for trunk, state in zip(simulator.carrier.trunks(sid), (1, 3), strict=False):
+            simulator.carrier.put(sid, replace(trunk, provisioning_state=state))
+        accounts = f"properties: [{{sid: {sid}, expected: {{trunks: [{{sid: ST1}}, {{sid: ST2}}]}}}}]"
+        async with running(write(tmp_path, simulator, configuration(simulator, accounts=accounts))) as it:
+            await it.ready()
+            samples = await it.samples()
+            status = (await it.http.get("/api/v1/status")).json()
     (told,) = status["properties"]
+    states = samples["siptrunk_provisioning_state"]
+    under_way = {
+        dict(each)["trunk_sid"] for each, value in states.items() if value and dict(each)["state"].endswith("visioning")
+    }
+    begun = samples["siptrunk_provisioning_state_since_timestamp_seconds"]
 
     def metric(name: str) -> float:
         (value,) = samples[f"siptrunk_property_{name}"].values()
@@ -134,6 +142,8 @@ async def test_the_status_says_what_the_metrics_say(tmp_path: Path) -> None:
     assert told["trunks"] == len(samples["siptrunk_info"])
     assert told["active_trunks"] == metric("active_trunks")
     assert told["active_channel_limit"] == metric("active_channel_limit")
+    assert told["not_as_agreed"] == sum(samples["siptrunk_drift"].values()) == 2
+    assert told["provisioning_since"] == min(begun[each] for each in begun if dict(each)["trunk_sid"] in under_way)
     assert told["last_poll"] == metric("last_poll_timestamp_seconds")
     assert told["last_success"] == metric("last_success_timestamp_seconds")
     assert told["last_duration_seconds"] == metric("last_poll_duration_seconds")

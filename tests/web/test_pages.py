@@ -296,9 +296,14 @@ async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_met
         running(write(tmp_path, simulator)) as it,
     ):
         await it.ready()
-        page = plain((await it.http.get(f"/properties/{simulator.carrier.property_sids[0]}")).text)
+        (sid,) = simulator.carrier.property_sids
+        page = plain((await it.http.get(f"/properties/{sid}")).text)
+        simulator.carrier.put(sid, replace(simulator.carrier.trunks(sid)[0], provisioning_state=1, modified=1))
+        await it.poll(sid)
+        _, (trouble,) = await told(it)
     assert "There was no room to keep the list of its trunks: /metrics has them." in page
     assert "Up: polled" in page
+    assert trouble.startswith("Provisioning does not end: trunks of 1 property, since ")
 
 
 @pytest.mark.parametrize("path", ["/config", "/api/v1/status", "/api/v1/changes"])

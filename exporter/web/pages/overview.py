@@ -183,7 +183,7 @@ async def _gather(endpoints: Endpoints) -> tuple[list[Row], list[float]]:
     rows, hours = [], []
     for sid, poller in list(endpoints.poller.properties.items()):
         if shown := endpoints.snapshot.get(sid):
-            rows.append(await row_of(endpoints, shown, poller))
+            rows.append(row_of(endpoints, shown, poller))
             hours.append(poller.hour.minutes(loop.time()))
         await turns.give()
     slowest = []
@@ -195,11 +195,11 @@ async def _gather(endpoints: Endpoints) -> tuple[list[Row], list[float]]:
     return rows, slowest
 
 
-async def row_of(endpoints: Endpoints, shown: Shown, poller: PropertyPoller) -> Row:
+def row_of(endpoints: Endpoints, shown: Shown, poller: PropertyPoller) -> Row:
     """Say how a property is."""
     due, health = poller.rhythm.due - asyncio.get_running_loop().time(), shown.health
-    since = await poller.on_the_way_since() if shown.summary and shown.summary.on_the_way else None
-    delayed = since if since is not None and since < endpoints.clock() - LONG else 0
+    begun = poller.on_the_way_since if shown.summary else None
+    delayed = begun if begun is not None and begun < endpoints.clock() - LONG else 0
     if health.up:
         state = "late" if due < -endpoints.poller.config.poll.interval else "up"
     else:
@@ -262,7 +262,7 @@ def _troubles(endpoints: Endpoints, rows: Sequence[Row], now: float) -> Iterator
 
 
 def _troubles_of(rows: Sequence[Row], now: float) -> Iterator[tuple[str, Content]]:
-    """Give what is not well of properties that are not down."""
+    """Give what is not well of properties beside being down."""
     if late := [row for row in rows if row.state == "late"]:
         oldest = min(row.shown.health.last_success or now for row in late)
         head = h.strong(f"{plural(len(late), 'property', 'properties')} overdue: no poll has ended")

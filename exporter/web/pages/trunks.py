@@ -71,7 +71,7 @@ async def trunks(endpoints: Endpoints, sid: str, wanted: Wanted) -> str | None:
     listed = await asyncio.to_thread(_listed, view, wanted, withheld(endpoints.poller.config.metrics))
     now, identity = view.now, view.identity
     name = named(identity.name, identity.sid)
-    row = await row_of(endpoints, shown, poller)
+    row = row_of(endpoints, shown, poller)
     minutes = poller.hour.minutes(asyncio.get_running_loop().time())
     told = worst(minutes, "poll")
     some = await seen(endpoints.poller, Sought(property_sid=sid, since=now - DAY), 0, LATEST)
