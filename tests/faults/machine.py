@@ -197,7 +197,8 @@ async def memory_used_up(folder: Path) -> Recovery:
         ill, *others = it.sids
         pid = it.exporter.process.pid
         before = resource.prlimit(pid, resource.RLIMIT_AS)
-        resource.prlimit(pid, resource.RLIMIT_AS, (memory(it) + 3 * 2**20, before[1]))
+        # Too little for the largest answer that is taken, as it grows, and enough for those of the others.
+        resource.prlimit(pid, resource.RLIMIT_AS, (memory(it) + 4 * 2**20, before[1]))
         it.simulator.fail(ill, "flood")
         polls = {sid: it.watch.known[sid].polls for sid in others}
         # Nothing can be promised of a scrape for which there is no memory, save that it tells nothing wrong.
