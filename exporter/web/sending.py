@@ -93,7 +93,7 @@ def _send_beside(connection: socket.socket, pieces: Iterator[bytes]) -> list[Pie
     writable, until = select.poll(), time.monotonic() + BESIDE
     with connection:
         writable.register(connection, select.POLLOUT)
-        while time.monotonic() < until and (batch := _batch(pieces)):
+        while time.monotonic() < until and (batch := _batch(pieces, AT_ONCE)):
             blocks: list[Piece] = list(_blocks(batch))
             while blocks:
                 try:
@@ -109,29 +109,22 @@ def _send_beside(connection: socket.socket, pieces: Iterator[bytes]) -> list[Pie
     return []
 
 
-def _batch(pieces: Iterator[bytes]) -> list[Piece]:
+def _batch(pieces: Iterator[Piece], most: int) -> list[Piece]:
+    """Take pieces until they are so many bytes together, or all."""
     batch: list[Piece] = []
     size = 0
     for piece in pieces:
         batch.append(piece)
         size += len(piece)
-        if size >= AT_ONCE:
+        if size >= most:
             break
     return batch
 
 
 def _blocks(pieces: Iterable[Piece]) -> Iterator[bytes]:
     """Put small pieces together: each block is a call to the system."""
-    small: list[Piece] = []
-    size = 0
-    for piece in pieces:
-        small.append(piece)
-        size += len(piece)
-        if size >= BLOCK:
-            yield b"".join(small)
-            small.clear()
-            size = 0
-    if small:
+    rest = iter(pieces)
+    while small := _batch(rest, BLOCK):
         yield b"".join(small)
 
 

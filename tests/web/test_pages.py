@@ -24,7 +24,7 @@ from exporter.web.app import MOST_WAITING, Queue
 from exporter.web.pages import trunks
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import LONGEST, h, said
-from exporter.web.pages.overview import LONG
+from exporter.web.pages.standing import LONG
 from exporter.web.pages.wanted import Wanted
 from exporter.web.pages.words import REASONS, ago, since, span
 from tests.running import configuration, running, write

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from exporter.web.pages.wanted import Wanted
 
 DAY = 86_400
+LATEST = 8
+"""Of the changes, those that other pages show."""
 SEARCHED = 10_000
 """Most changes, the newest, among which a page looks."""
 _KINDS = {"": "all", **{kind.value: kind.value.replace("_", " ") for kind in Kind}}

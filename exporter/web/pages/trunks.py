@@ -11,11 +11,11 @@ from exporter.drift import FIELDS, drift_of
 from exporter.history.journal import Wanted as Sought
 from exporter.model import PROVISIONING_STATES, UNKNOWN, UNREADABLE
 from exporter.web.api import seen, withheld
-from exporter.web.pages.changes import DAY, entries
+from exporter.web.pages.changes import DAY, LATEST, entries
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import Content, Html, h, named, said
 from exporter.web.pages.layout import document, figure, table
-from exporter.web.pages.overview import LATEST, LEVELS, WORDS, due, row_of
+from exporter.web.pages.standing import LEVELS, WORDS, due, row_of
 from exporter.web.pages.wanted import ROWS, Wanted
 from exporter.web.pages.words import REASONS, ago, day, lasting, number, plural, reason_of, sign, since
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from exporter.model import PropertyView, Trunk
     from exporter.web.app import Endpoints
-    from exporter.web.pages.overview import Row as PropertyRow
+    from exporter.web.pages.standing import Row as PropertyRow
 
 UP = "../"
 STATES = {
