@@ -349,10 +349,10 @@ async def killed(folder: Path, times: int = 6) -> Recovery:
                 for kill in range(times + 1):
                     watch.restarted()
                     words = (f"--config.file={path}", f"--web.listen-address={HOST}:{port}")
-                    began = time.time()
                     async with command(*words, TMPDIR=str(folder)) as exporter:
                         if kill == times:
-                            return await watch.recovery(began)
+                            await exporter.logged("listening")
+                            return await watch.recovery(time.time())
                         await asyncio.sleep(chance.uniform(0.1, 1.5))
                         await watch.look()
                         exporter.process.kill()

@@ -262,5 +262,7 @@ class Watch:
 @asynccontextmanager
 async def watching(address: str, generations: Generations, interval: float, stale_after: float) -> AsyncIterator[Watch]:
     """Give a watch of the daemon at an address."""
-    async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=30) as http:
+    # Connected all the time: where file descriptors are used up, who comes anew is not let in.
+    limits = httpx.Limits(keepalive_expiry=LONGEST)
+    async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=30, limits=limits) as http:
         yield Watch(http, generations.truths, interval, stale_after)

@@ -62,11 +62,11 @@ class Proxy:
         self._upstream = upstream
         self._seen = seen
         self._tls = tls
-        self._trouble: Trouble | None = None
+        self._trouble: Trouble | None = Trouble.REFUSED
         self._victim = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._queued: list[socket.socket] = []
-        self._socket = socket.create_server((HOST, 0))
+        self._socket = _bound(0)
         self.port: int = self._socket.getsockname()[1]
 
     async def make(self, trouble: Trouble | None, victim: str = "") -> None:
@@ -74,25 +74,30 @@ class Proxy:
 
         Connections of before are reset where the trouble is one of all.
         """
-        self._trouble, self._victim = trouble, victim
+        before, self._trouble, self._victim = self._trouble, trouble, victim
+        if trouble is Trouble.UNHEARD:
+            # First, for who is cut off comes again at once, and is to find this trouble and no other.
+            await self._fill()
         if not victim:
             await self._end_connections()
+        if trouble is Trouble.REFUSED or before in (Trouble.REFUSED, Trouble.UNHEARD):
+            self._open()
+
+    def _open(self) -> None:
+        """Begin anew with a socket that refuses, by not listening, or takes who comes."""
+        # Bound before the other is closed, so that nobody else gets the port.
+        successor = _bound(self.port)
+        asyncio.get_running_loop().remove_reader(self._socket)
         for each in (*self._queued, self._socket):
-            asyncio.get_running_loop().remove_reader(each)
             each.close()
         self._queued.clear()
-        self._socket = socket.socket()
-        self._socket.settimeout(0)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Bound, so that nobody else gets the port; who listens not, refuses.
-        self._socket.bind((HOST, self.port))
-        if trouble is Trouble.UNHEARD:
-            await self._fill()
-        elif trouble is not Trouble.REFUSED:
+        self._socket = successor
+        if self._trouble is not Trouble.REFUSED:
             self._socket.listen(1000)
-            self._accept_soon()
+            asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
     async def _fill(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.listen(0)
         while True:
             self._queued.append(socket.socket())
@@ -102,9 +107,6 @@ class Proxy:
                     await asyncio.get_running_loop().sock_connect(self._queued[-1], (HOST, self.port))
             except TimeoutError:
                 return
-
-    def _accept_soon(self) -> None:
-        asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
@@ -212,6 +214,15 @@ class Proxy:
 
     def _hits(self, target: str) -> Trouble | None:
         return self._trouble if self._victim in target else None
+
+
+def _bound(port: int) -> socket.socket:
+    made = socket.socket()
+    made.settimeout(0)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((HOST, port))
+    return made
 
 
 @asynccontextmanager
