@@ -16,6 +16,7 @@ from exporter.simulator.trunks import (
     CHANNEL_LIMITS,
     DEPROVISIONING,
     INACTIVE,
+    ON_THE_WAY,
     PROVISIONING,
     Project,
     Record,
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 DEFAULT_ACCOUNT_SID: Final = "ASIMULATOR0000000000000000000001"
 # What "long deactivated" is here: short, so that a run of hours with churn keeps its size.
 REMOVED_AFTER_SECONDS: Final = 3600
+# From then on the carrier ends its work before anything else changes, as far as it finds it: it takes no hours.
+FINISHED_AFTER_SECONDS: Final = 900
+# So that a step costs the same in a property of any size.
+LOOKED_AT: Final = 100
 # A property below the size it began with gains trunks faster than it loses them, else slower: it keeps its size.
 GROWING_SHARE: Final = 0.08
 SHRINKING_SHARE: Final = 0.03
@@ -160,7 +165,7 @@ class Carrier:
             trunk = new_trunk(self._rng, made.area, int(now))
             records.append(Record.of(trunk))
             return Change("provision", made.sid, trunk.sip_trunk_sid)
-        index = int(self._rng.random() * len(records))
+        index = self._choose(records, int(now))
         trunk = records[index].trunk
         kind, changed = self._next(trunk, int(now))
         if changed is None:
@@ -168,6 +173,15 @@ class Carrier:
         else:
             records[index] = Record.of(replace(changed, modified=max(trunk.modified, int(now))))
         return Change(kind, made.sid, trunk.sip_trunk_sid)
+
+    def _choose(self, records: Sequence[Record], now: int) -> int:
+        """Choose any trunk, or the first from there on that the carrier has been at work on for long."""
+        any_of_them = int(self._rng.random() * len(records))
+        for at in range(any_of_them, any_of_them + min(len(records), LOOKED_AT)):
+            record = records[at % len(records)]
+            if record.state in ON_THE_WAY and record.trunk.modified <= now - FINISHED_AFTER_SECONDS:
+                return at % len(records)
+        return any_of_them
 
     def _next(self, trunk: SipTrunk, now: int) -> tuple[str, SipTrunk | None]:
         """Choose what befalls a trunk: the kind of change, and the trunk after it (None: removed)."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from random import Random
 
 INACTIVE, PROVISIONING, ACTIVE, DEPROVISIONING = range(4)
+ON_THE_WAY = frozenset({PROVISIONING, DEPROVISIONING})
 IP_TO_IP, AUTHENTICATED = range(2)
 
 CHANNEL_LIMITS: Final = (1, 1, 2, 2, 4, 4, 6, 8, 10, 10, 12, 15, 20, 20, 30, 30, 40, 50, 60, 60, 100, 120, 200, 300)
@@ -112,7 +113,7 @@ def make_records(rng: Random, area: str, count: int, now: int) -> list[Record]:
 
 def _begun_lately(trunk: SipTrunk, now: int) -> SipTrunk:
     """Have what the carrier is at work on begun in the quarter of an hour before that of `now`: it takes no years."""
-    if trunk.provisioning_state not in (PROVISIONING, DEPROVISIONING):
+    if trunk.provisioning_state not in ON_THE_WAY:
         return trunk
     begun = now // QUARTER * QUARTER - trunk.modified % QUARTER
     return msgspec.structs.replace(trunk, modified=begun)

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter import demo
 from exporter.simulator import Carrier, CarrierOptions, TrunkFilter
+from exporter.simulator.trunks import ON_THE_WAY
 from tests.simulator.served import NOW
 
 DAY = 86_400
@@ -93,6 +95,21 @@ def test_churn_of_every_kind_occurs_and_the_world_keeps_about_its_size() -> None
     kinds = Counter(change.kind for step in range(20_000) if (change := carrier.churn_step(NOW + 60 * step)))
     assert set(kinds) == {"provision", "finish", "limit", "rename", "deactivate", "retire", "remove"}
     assert size / 2 < sum(len(carrier.trunks(sid)) for sid in carrier.property_sids) < size * 2
+
+
+def test_at_the_demo_s_pace_the_carrier_ends_all_that_it_begins_within_the_hour() -> None:
+    carrier = Carrier(demo.OPTIONS, NOW)
+    seconds = 1 / demo.OPTIONS.churn
+    for step in range(int(DAY / 4 / seconds)):
+        now = NOW + step * seconds
+        carrier.churn_step(now)
+        late = [
+            trunk
+            for sid in carrier.property_sids
+            for trunk in carrier.trunks(sid)
+            if trunk.provisioning_state in ON_THE_WAY and trunk.modified <= now - 3600
+        ]
+        assert late == []
 
 
 def test_a_carrier_without_properties_has_nothing_to_change() -> None:
