@@ -109,7 +109,8 @@ class Transport:
                 )
         # Without a client around it: cookies, redirects, proxies and merged settings, none of which is wanted here,
         # would cost as much as the request itself. What bounds the time of the whole is below.
-        self._http = AiohttpTransport(tls, proxy, api.timeout / 2)
+        self._connect = api.timeout / 2
+        self._http = AiohttpTransport(tls, proxy, self._connect)
 
     @property
     def outdated(self) -> bool:
@@ -176,6 +177,8 @@ class Transport:
 
     def _translate(self, error: Exception) -> PollError:
         reason = next(reason for kinds, reason in REASON_OF_ERROR if isinstance(error, kinds))
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return PollError(reason, f"no connection within {self._connect:g} s", transient=True)
         if reason is Reason.TIMEOUT:
             return PollError(reason, f"no whole answer within {self._timeout:g} s", transient=True)
         if isinstance(error, aiohttp.ClientHttpProxyError):

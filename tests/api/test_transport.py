@@ -20,6 +20,7 @@ from exporter.config import Api
 from exporter.errors import PollError, Reason
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.api.fake_api import ACCOUNT_SID, BASE_URL, ENCODED, TOKEN, Chunks, FakeApi, answer
+from tests.faults.proxy import HOST, Trouble, proxying
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -186,6 +187,14 @@ async def test_a_port_where_nobody_listens_is_a_connect_fault() -> None:
         pass
     error = await refused(f"http://{address}")
     assert (error.reason, error.transient) == (Reason.CONNECT, True)
+
+
+async def test_whoever_hears_nothing_is_given_up_after_half_the_time_and_that_is_said() -> None:
+    async with proxying(0) as proxy:
+        await proxy.make(Trouble.UNHEARD)
+        error = await refused(f"http://{HOST}:{proxy.port}", seconds=0.4)
+    assert (error.reason, error.transient) == (Reason.TIMEOUT, True)
+    assert str(error) == "timeout: no connection within 0.2 s"
 
 
 async def test_tls_to_a_plain_text_port_is_a_tls_fault() -> None:
