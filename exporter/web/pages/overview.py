@@ -269,6 +269,7 @@ def _row(row: Row, now: float) -> Html:
             h.small(sign("drift", f"{row.drift:,} not as agreed")) if row.drift else None,
             h.small(sign("provisioning", ["provisioning for ", lasting(row.delayed, now)])) if row.delayed else None,
             data_label="State",
+            class_="standing",
         ),
         h.td(ago(health.last_success, now), data_label="Last success"),
         [h.td(number(value), class_="number", data_label=label) for label, value in numbers],
