@@ -245,8 +245,11 @@ class Lines:
 
     def write(self, line: str) -> None:
         self._time += 10
-        self.path.write_text(f"{line}\n")
-        os.utime(self.path, (self._time, self._time))
+        # In one step, for it may be read at any moment.
+        successor = self.path.with_suffix(".new")
+        successor.write_text(f"{line}\n")
+        os.utime(successor, (self._time, self._time))
+        successor.replace(self.path)
 
 
 def names_from(hosts: Lines) -> dict[str, str]:
@@ -327,6 +330,8 @@ async def clock_jumps(folder: Path) -> Recovery:
         await watch.until(watch.bare, "bare")
         clock.write("-800d")
         watch.ahead = -800 * DAY
+        # What ended before the jump is not to be taken for what ends after it.
+        await watch.look()
         polls = {sid: known.polls for sid, known in watch.known.items()}
         await watch.until(lambda: all(known.polls > polls[sid] for sid, known in watch.known.items()))
         await it.proxy.make(None)
