@@ -178,7 +178,7 @@ class Transport:
     def _translate(self, error: Exception) -> PollError:
         reason = next(reason for kinds, reason in REASON_OF_ERROR if isinstance(error, kinds))
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return PollError(reason, f"no connection within {self._connect:g} s", transient=True)
+            return PollError(reason, f"not connected within {self._connect:g} s", transient=True)
         if reason is Reason.TIMEOUT:
             return PollError(reason, f"no whole answer within {self._timeout:g} s", transient=True)
         if isinstance(error, aiohttp.ClientHttpProxyError):

@@ -93,7 +93,9 @@ class Api:
     """How the API is asked; `timeout` in seconds, `key_file` None where `cert_file` is."""
 
     base_url: str = setting(TEXT.then(_base_url), "https://api.fonedynamics.com", "where the API is")
-    timeout: float = setting(duration(0.1, 600), 10.0, "longest wait for one request, 100ms to 10m")
+    timeout: float = setting(
+        duration(0.1, 600), 10.0, "longest wait for one request, half for its connection, 100ms to 10m"
+    )
     page_size: int = setting(integer(1, 1000), 50, "entries asked for at once (`Results_Count`), 1 to 1000")
     max_concurrency: int = setting(integer(1, 1000), 8, "requests in flight, all properties together, 1 to 1000")
     requests_per_second: float = setting(number(0), 10.0, "request budget, all properties together; 0 = no limit")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_ACCOUNT_SID: Final = "ASIMULATOR0000000000000000000001"
 # What "long deactivated" is here: short, so that a run of hours with churn keeps its size.
 REMOVED_AFTER_SECONDS: Final = 3600
-# From then on the carrier ends its work before anything else changes, as far as it finds it: it takes no hours.
+# What the carrier has been at work on for so long is finished rather than anything else changed: it takes no hours.
 FINISHED_AFTER_SECONDS: Final = 900
 # So that a step costs the same in a property of any size.
 LOOKED_AT: Final = 100

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-INTERVAL, STALE_AFTER, TIMEOUT = 1.0, 2.0, 2.0
+INTERVAL, STALE_AFTER, TIMEOUT = 1.0, 2.0, 4.0
 TOKEN = "hunter2-of-the-drill"
 PROPERTIES, TRUNKS, PAGE = 3, 7, 3
 

@@ -86,9 +86,10 @@ class Case:
             await it.watch.until(lambda: all(known[sid].polls - before[sid] >= POLLS for sid in others), "polled")
             for sid in others:
                 assert it.watch.reasons(sid) == {}, sid
-                # Who had to wait for an answer that hangs would be polled no oftener than who waits for it.
+                # Had they to wait for each request that hangs, they would be polled but twice as often as the ill one:
+                # its polls fail with their second.
                 polls = known[sid].polls - before[sid]
-                assert self.reasons != TIMEOUT or polls > 2 * known[ill].failures, f"{sid}: {known}"
+                assert self.reasons != TIMEOUT or polls > 3 * known[ill].failures, f"{sid}: {known}"
         await self._end(it, sids)
         return await it.recovered(*sids)
 

@@ -74,13 +74,13 @@ class Proxy:
 
         Connections of before are reset where the trouble is one of all.
         """
-        before, self._trouble, self._victim = self._trouble, trouble, victim
         if trouble is Trouble.UNHEARD:
             # First, for who is cut off comes again at once, and is to find this trouble and no other.
             await self._fill()
+        before, self._trouble, self._victim = self._trouble, trouble, victim
         if not victim:
             await self._end_connections()
-        if trouble is Trouble.REFUSED or before in (Trouble.REFUSED, Trouble.UNHEARD):
+        if trouble is not Trouble.UNHEARD and {before, trouble} & {Trouble.REFUSED, Trouble.UNHEARD}:
             self._open()
 
     def _open(self) -> None:

@@ -112,6 +112,17 @@ async def test_somebody_sees_what_is_down_since_when_and_why(tmp_path: Path, bro
             assert await page.get_by_role("heading", level=1).inner_text() == name_of(here, down)
 
 
+async def test_the_table_fits_a_laptop_where_a_property_is_down_for_days(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here:
+        down = here.sids[1]
+        here.simulator.fail(down, "500-html")
+        here.daemon.poller.properties[down].down_since = time.time() - 12.5 * 86_400
+        await here.poll(down)
+        async with visit(browser, here.url, viewport={"width": 1280, "height": 900}) as page:
+            assert "UTC, for 12 d 12 h" in await page.locator(f"tr[data-key={down}]").inner_text()
+            assert await page.locator(".wide").first.evaluate("each => each.scrollWidth <= each.clientWidth")
+
+
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 async def test_somebody_searches_a_property_and_finds_the_trunks_in_question(
     tmp_path: Path, browser: Browser, *, scripts: bool
