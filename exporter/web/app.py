@@ -11,10 +11,10 @@ from aiohttp import hdrs, web
 from exporter.errors import ConfigError
 from exporter.web.api import changes
 from exporter.web.sending import send
-from exporter.web.status import LINKS, Status, status_of
+from exporter.web.status import LINKS, written
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from exporter.metrics.scrape import Scraper
     from exporter.metrics.snapshot import Snapshot
@@ -105,14 +105,15 @@ class Endpoints(msgspec.Struct, frozen=True):
             return web.Response(body=scrape.body, headers=headers)
         response = web.StreamResponse(headers=headers)
         response.content_length = scrape.length
+        return await self._send(request, response, scrape.pieces(), ready=scrape.gzip)
+
+    async def _send(
+        self, request: web.Request, response: web.StreamResponse, pieces: Iterator[bytes], *, ready: bool
+    ) -> web.StreamResponse:
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:
-            await send(scrape.pieces(), request, response, self.sending, ready=scrape.gzip)
+            await send(pieces, request, response, self.sending, ready=ready)
         return response
-
-    def _gather(self) -> Status:
-        shown = filter(None, map(self.snapshot.get, self.poller.properties))
-        return status_of(self.poller, shown, self.clock())
 
     async def _page(self, request: web.Request) -> web.Response:
         # Nobody pays for the pages who opens none.
@@ -127,8 +128,12 @@ class Endpoints(msgspec.Struct, frozen=True):
                 return web.Response()
             return await opened(self, request)
 
-    async def _status(self, _request: web.Request) -> web.Response:
-        return web.json_response(msgspec.structs.asdict(self._gather()), headers=FRESH)
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers=FRESH)
+        response.content_type = "application/json"
+        response.charset = "utf-8"
+        pieces = written(self.poller, self.snapshot, self.clock())
+        return await self._send(request, response, pieces, ready=False)
 
     async def _changes(self, request: web.Request) -> web.Response:
         try:

@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from exporter import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
+    from exporter.metrics.snapshot import Snapshot
     from exporter.model import Shown
     from exporter.polling.poller import Poller
 
 LINKS = ("/config", "/api/v1/status", "/-/healthy", "/-/ready")
 
 
-class Status(msgspec.Struct, frozen=True):
-    """The exporter's state at Unix time `now`, ready for JSON; the properties are those of its shard."""
+def written(poller: Poller, snapshot: Snapshot, now: float) -> Iterator[bytes]:
+    """Write the exporter's state at Unix time `now` as JSON, the properties of its shard one by one.
 
-    version: str
-    ready: bool
-    now: float
-    discoveries: list[dict[str, Any]]
-    properties: list[dict[str, Any]]
-    shard_ordinal: int = 0
-    shards: int = 1
-    properties_elsewhere: int = 0
-
-
-def status_of(poller: Poller, properties: Iterable[Shown], now: float) -> Status:
-    """Gather what is told of the properties; what is not known is None."""
-    discoveries = [
-        {"account_sid": sid, "tried": discovery.tried, "error": discovery.last_error}
-        for sid, discovery in poller.discoveries.items()
-    ]
-    return Status(
-        version=__version__,
-        ready=poller.ready,
-        now=now,
-        discoveries=discoveries,
-        properties=[entry_of(shown, poller.properties[shown.identity.sid].on_the_way_since) for shown in properties],
-        shard_ordinal=poller.shard.ordinal,
-        shards=poller.shard.shards,
-        properties_elsewhere=poller.elsewhere,
-    )
+    What is not known is null. A property is written when its turn comes, so that little is held for slow readers.
+    """
+    head = {
+        "version": __version__,
+        "ready": poller.ready,
+        "now": now,
+        "discoveries": [
+            {"account_sid": sid, "tried": discovery.tried, "error": discovery.last_error}
+            for sid, discovery in poller.discoveries.items()
+        ],
+        "shard_ordinal": poller.shard.ordinal,
+        "shards": poller.shard.shards,
+        "properties_elsewhere": poller.elsewhere,
+    }
+    told = [(shown, each.on_the_way_since) for sid, each in poller.properties.items() if (shown := snapshot.get(sid))]
+    yield json.dumps(head)[:-1].encode() + b', "properties": ['
+    for at, each in enumerate(told):
+        yield b", " * bool(at) + json.dumps(entry_of(*each)).encode()
+    yield b"]}"
 
 
 def entry_of(shown: Shown, on_the_way_since: int | None) -> dict[str, Any]:

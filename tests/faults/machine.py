@@ -47,8 +47,8 @@ async def paused(folder: Path) -> Recovery:
         await asyncio.sleep(STALE_AFTER + INTERVAL + LATE + HELD_UP)
         it.exporter.process.send_signal(signal.SIGCONT)
         recovery = await it.recovered()
-        assert it.watch.healthy[0] == 503
-        assert it.watch.healthy[1].startswith("the event loop was held up for ")
+        # Where the machine itself stood still before, that may be what was told, for it is told once a minute.
+        assert any(told.startswith("the event loop was held up for ") for told in it.watch.unwell)
         # At most the one that was under way, the one that was due, and those of the time since.
         allowed = 2 + (time.monotonic() - began - STALE_AFTER - INTERVAL - LATE - HELD_UP) / INTERVAL + 1
         for sid, known in it.watch.known.items():

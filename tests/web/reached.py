@@ -66,10 +66,10 @@ class Reached:
 
 
 @asynccontextmanager
-async def reached(folder: Path, text: str, *flags: str, trunks: int = 3) -> AsyncIterator[Reached]:
+async def reached(folder: Path, text: str, *flags: str, properties: int = 1, trunks: int = 3) -> AsyncIterator[Reached]:
     """Run the daemon with this web configuration."""
     (folder / "web.yml").write_text(text)
-    async with Simulator(SimulatorOptions(properties=1, trunks=trunks, exact=True)) as simulator:
+    async with Simulator(SimulatorOptions(properties=properties, trunks=trunks, exact=True)) as simulator:
         path = write(folder, simulator)
         words = (f"--config.file={path}", f"--web.config.file={folder}/web.yml", "--web.listen-address=127.0.0.1:0")
         async with command(*words, *flags) as exporter:

@@ -48,11 +48,12 @@ async def delayed(it: Reached) -> float:
     return float(line.split()[1])
 
 
+@pytest.mark.parametrize(("path", "properties", "trunks"), [("/metrics", 1, 20_000), ("/api/v1/status", 2_000, 1)])
 async def test_400_readers_that_take_nothing_of_their_answer_neither_hold_scrapes_up_nor_fill_the_memory(
-    tmp_path: Path,
+    tmp_path: Path, path: str, properties: int, trunks: int
 ) -> None:
     loop = asyncio.get_running_loop()
-    async with reached(tmp_path, "", trunks=20_000) as it:
+    async with reached(tmp_path, "", properties=properties, trunks=trunks) as it:
         async with asyncio.timeout(60):
             while await it.status("/-/ready", scheme="http") != 200:
                 pass
@@ -65,7 +66,7 @@ async def test_400_readers_that_take_nothing_of_their_answer_neither_hold_scrape
             await loop.sock_connect(reader, ("127.0.0.1", it.port))
             readers.append(reader)
         for reader in readers:
-            await loop.sock_sendall(reader, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            await loop.sock_sendall(reader, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         # Each begins to be answered, and somebody else is in between.
         for reader in readers:
             assert await loop.sock_recv(reader, 1) == b"H"
