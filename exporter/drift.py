@@ -50,13 +50,13 @@ def _drift(expected: Expected, there: Mapping[str, Trunk], now: float) -> Iterat
 def block(view: PropertyView) -> str:
     """Write a property as the configuration has it under `properties`, expecting of it just what is there now.
 
-    Names are comments, and what is not known is not expected. Gives nothing for a property without data.
+    Names and its account are comments, and what is not known is not expected. Gives nothing for one without data.
     """
     if view.trunks is None:
         return ""
     entries = [_entry(trunk, view.now) for trunk in view.trunks]
     lines = [
-        f"      # {_comment(view.identity.name)}",
+        f"      # {_comment(view.identity.name)}, of account {view.identity.account_sid}",
         f"      - sid: {view.identity.sid}",
         "        expected:",
         "          only: true",

@@ -73,12 +73,13 @@ class Report:
         """Draw attention to `node` without refusing it."""
         self.warnings.append(Fault(self.place(node), message))
 
-    def unique(self, node: yaml.Node, what: str) -> None:
-        """Refuse `node` if `what` it gives was given before."""
-        if what in self._first:
-            self.fault(node, f"duplicate {what}: first given at {self._first[what]}")
+    def unique(self, node: yaml.Node, what: str, given: dict[str, Place] | None = None) -> None:
+        """Refuse `node` if `what` it gives was `given` before, or anywhere in the file."""
+        given = self._first if given is None else given
+        if what in given:
+            self.fault(node, f"duplicate {what}: first given at {given[what]}")
         else:
-            self._first[what] = self.place(node)
+            given[what] = self.place(node)
 
 
 def compose(text: str, report: Report) -> yaml.Node | None:

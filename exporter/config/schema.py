@@ -106,20 +106,23 @@ def _keys(cls: type) -> Mapping[str, Setting]:
     return keys
 
 
-def list_of(kind: Kind[T], expected: str, least: int = 0, unique: str = "") -> Kind[tuple[T, ...]]:
-    """Make the kind of lists of at least `least` values; `unique` names the values if none may come twice."""
+def list_of(
+    kind: Kind[T], expected: str, least: int = 0, unique: str = "", known_by: Callable[[T], str] = str
+) -> Kind[tuple[T, ...]]:
+    """Make the kind of lists of at least `least` values; `unique` names what no two may be `known_by`."""
 
     def read(node: yaml.Node, report: Report) -> tuple[T, ...] | None:
         if not isinstance(node, yaml.SequenceNode) or node.tag != SEQ or len(node.value) < least:
             report.fault(node, f"expected {expected}, not {described(node, quote=False)}")
             return None
-        values = [_item(item, report) for item in node.value]
+        given: dict[str, Place] = {}
+        values = [_item(item, report, given) for item in node.value]
         return tuple(value for value in values if value is not None) if None not in values else None
 
-    def _item(node: yaml.Node, report: Report) -> T | None:
+    def _item(node: yaml.Node, report: Report, given: dict[str, Place]) -> T | None:
         value = kind.read(node, report)
         if unique and value is not None:
-            report.unique(node, f"{unique} {str(value)!r}")
+            report.unique(node, f"{unique} {known_by(value)!r}", given)
         return value
 
     return Kind(read, lambda values: [kind.show(value) for value in values], kind.section, many=True)

@@ -142,14 +142,17 @@ def _check_poll(poll: Poll | None, keys: Keys, report: Report) -> None:
         report.warn(node, "interval is longer than stale_after: one failed poll withdraws the data at once")
 
 
-def _sid(what: str) -> Kind[str]:
+def _sid(what: str = "") -> Kind[str]:
+    """Make the kind of Sids; `what` names them if none may come twice in the file."""
+
     def check(text: str, node: yaml.Node, report: Report) -> str | None:
         if not re.fullmatch("[A-Za-z0-9]+", text):
             report.fault(node, "expected a Sid of letters and digits alone")
             return None
         if not re.fullmatch("[A-Z0-9]{32}", text):
             report.warn(node, "does not look like a Sid: expected 32 upper-case letters and digits")
-        report.unique(node, f"{what} {text!r}")
+        if what:
+            report.unique(node, f"{what} {text!r}")
         return text
 
     return TEXT.then(check)
@@ -255,7 +258,7 @@ class Filters:
 class ExpectedTrunk:
     """What a trunk should be like; None expects nothing."""
 
-    sid: str = required(_sid("expected trunk sid"), "the trunk's Sid; it should be there")
+    sid: str = required(_sid(), "the trunk's Sid; it should be there")
     channel_limit: int | None = optional(integer(0, 2**53), "its channel limit")
     provisioning_state: str | None = optional(
         choice("provisioning state", PROVISIONING_STATES.values()), "its provisioning state"
@@ -270,7 +273,12 @@ class Expected:
 
     only: bool = setting(BOOLEAN, False, "whether no other trunks may exist")  # noqa: FBT003 - as all settings are written
     trunks: tuple[ExpectedTrunk, ...] = setting(
-        list_of(section(ExpectedTrunk), "a list of trunks"), (), "trunks that should be there"
+        # A trunk that is being moved is there twice.
+        list_of(
+            section(ExpectedTrunk), "a list of trunks", unique="expected trunk sid", known_by=lambda each: each.sid
+        ),
+        (),
+        "trunks that should be there",
     )
 
 
