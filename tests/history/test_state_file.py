@@ -60,7 +60,8 @@ LISTS = st.builds(
         steady=st.dictionaries(st.sampled_from(Anomaly), st.integers(1, 9)),
     ),
     compared=TIMES,
-    since=st.lists(st.integers(0, 2**40), max_size=9).map(tuple),
+    since=st.lists(st.integers(-(2**40), 2**40), max_size=9).map(tuple),
+    lacking=st.dictionaries(TEXTS, st.dictionaries(TEXTS, VALUES, max_size=3), max_size=3),
 )
 
 
