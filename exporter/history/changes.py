@@ -154,6 +154,7 @@ def states_since(
             time = modified if modified and modified < seen else seen
         else:
             was, earlier = known
-            time = earlier if state == was or None in (state, was) else seen
+            # One from the future was told by a clock that was ahead.
+            time = earlier if earlier < seen and (state == was or None in (state, was)) else seen
         times.append(-time if state is None else time)
     return times

@@ -122,8 +122,9 @@ class PropertyPoller:
         """
         now = self._around.clock()
         self._listing.restore(self._around.client, known.listing)
-        self._seen_at, self._since = min(known.compared, now), array("q", known.since)
-        self._lacking = known.lacking
+        # A time from the future is one of a clock that was ahead; one below zero is not shown.
+        self._since = array("q", [min(each, int(now)) for each in known.since])
+        self._seen_at, self._lacking = min(known.compared, now), known.lacking
         if seen <= now:
             self._health = msgspec.structs.replace(self._health, last_success=seen)
         self._around.snapshot.publish(self._view(None))

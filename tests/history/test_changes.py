@@ -125,6 +125,13 @@ def test_at_first_sight_a_state_lasts_since_the_trunk_was_last_modified(modified
     assert list(states_since((), (), [trunk(modified=modified, provisioning_state=1)], NOW)) == [expected]
 
 
+@pytest.mark.parametrize(("state", "since"), [(1, int(NOW)), (None, -int(NOW))])
+def test_a_time_told_by_a_clock_that_was_ahead_is_put_right(state: int | None, since: int) -> None:
+    before, after = trunk(provisioning_state=1), trunk(provisioning_state=state)
+    for ahead in (AHEAD, -AHEAD):
+        assert list(states_since([before], [ahead], [after], NOW)) == [since]
+
+
 def test_an_answer_that_lacks_the_state_tells_no_time_and_the_next_one_goes_on_with_it() -> None:
     known, lacking = trunk(provisioning_state=1, modified=100), trunk(modified=100)
     hidden = states_since([known], [100], [lacking], NOW)
