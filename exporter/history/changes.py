@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from enum import StrEnum
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec.structs import replace
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Value = str | int | None
 Lacking = dict[str, dict[str, Value]]
 """By Sid of those trunks alone of which an answer lacks something: what was last told of it, by attribute."""
+LATEST = 2**33
+"""The largest Unix time at which anything is seen, in the year 2242: what a damaged file tells must stay a date."""
 _Difference = tuple["Kind", str, Value, Value]
 
 
@@ -59,7 +61,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     trunk that came, went, or changed as a whole there is no old or new value.
     """
 
-    seen: float
+    seen: Annotated[float, msgspec.Meta(ge=0, le=LATEST)]
     property_sid: str
     trunk_sid: str
     trunk: str | None
