@@ -164,7 +164,10 @@ class Keeper:
                 return
 
     def _take(self, lists: Lists) -> None:
-        """Recall the lists of those who have none; the others' are newer. Another exporter's are left alone."""
+        """Recall the lists of those who have none; the others' are newer. Another exporter's are left alone.
+
+        Newer ones are not compared with the file's: what was told since would be told again.
+        """
         newer = [whose for whose in self._poller.runners() if whose.seen is not None]
         self._poller.recall(lists)
         self._strangers = {key: seen for key, (seen, _) in lists.items()}
