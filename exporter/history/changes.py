@@ -5,9 +5,10 @@ from __future__ import annotations
 from array import array
 from enum import StrEnum
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from exporter.model import Trunk
 
 Value = str | int | None
+Lacking = dict[str, dict[str, Value]]
+"""By Sid of those trunks alone of which an answer lacks something: what was last told of it, by attribute."""
+LATEST = 2**33
+"""The largest Unix time at which anything is seen, in the year 2242: what a damaged file tells must stay a date."""
 _Difference = tuple["Kind", str, Value, Value]
 
 
@@ -46,6 +51,7 @@ _COMPARED: tuple[tuple[Kind, str, Callable[[Trunk], Value]], ...] = (
 
 _OPTIONAL = (Kind.REFERENCE, Kind.CALLER_ID)
 """The kinds of what a trunk may do without; of the rest None is what an answer lacked, and that has not changed."""
+_NEEDED = ("name", "channel_limit", "provisioning_state", "type")
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +61,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     trunk that came, went, or changed as a whole there is no old or new value.
     """
 
-    seen: float
+    seen: Annotated[float, msgspec.Meta(ge=0, le=LATEST)]
     property_sid: str
     trunk_sid: str
     trunk: str | None
@@ -66,16 +72,38 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     modified: int | None
 
 
+def as_last_told(trunks: Sequence[Trunk], lacking: Lacking) -> Sequence[Trunk]:
+    """Give trunks with what they lack as it was last told; an answer that lacks something must hide no change."""
+    return [replace(trunk, **lacking.get(trunk.sid, {})) for trunk in trunks] if lacking else trunks
+
+
 def compare(
     property_sid: str, before: Sequence[Trunk], then: float, after: Sequence[Trunk], now: float
-) -> Iterator[Change]:
-    """Yield what is other in `after`, seen at Unix time `now`, than it was in `before`, seen at `then`."""
+) -> tuple[list[Change], Lacking]:
+    """Give what is other in `after`, seen at Unix time `now`, than it was in `before`, seen at `then`.
+
+    Beside it, what `after` lacks of what `before` tells.
+    """
+    changes: list[Change] = []
+    lacking: Lacking = {}
     gone = {trunk.sid: trunk for trunk in before}
     for trunk in after:
-        for found in _between(gone.pop(trunk.sid, None), then, trunk, now):
-            yield Change(now, property_sid, trunk.sid, trunk.name, *found, trunk.modified)
-    for trunk in gone.values():
-        yield Change(now, property_sid, trunk.sid, trunk.name, *_as_a_whole(Kind.REMOVED), trunk.modified)
+        known = gone.pop(trunk.sid, None)
+        same = known == trunk
+        # So are most; and without an EndDate nothing comes by itself.
+        if same and not trunk.end_date:
+            continue
+        changes += [
+            Change(now, property_sid, trunk.sid, trunk.name, *found, trunk.modified)
+            for found in _between(known, then, trunk, now)
+        ]
+        if known and not same and (last := _last_told(known, then, trunk)):
+            lacking[trunk.sid] = last
+    changes += [
+        Change(now, property_sid, trunk.sid, trunk.name, *_as_a_whole(Kind.REMOVED), trunk.modified)
+        for trunk in gone.values()
+    ]
+    return changes, lacking
 
 
 def _between(before: Trunk | None, then: float, after: Trunk, now: float) -> Iterator[_Difference]:
@@ -92,6 +120,17 @@ def _between(before: Trunk | None, then: float, after: Trunk, now: float) -> Ite
             old, new = value(before), value(after)
             if old != new and (None not in (old, new) or kind in _OPTIONAL):
                 yield kind, field, old, new
+
+
+def _last_told(before: Trunk, then: float, after: Trunk) -> dict[str, Value]:
+    """Give what `before` tells of what `after` lacks."""
+    last = {
+        name: told for name in _NEEDED if getattr(after, name) is None and (told := getattr(before, name)) is not None
+    }
+    # The date itself may come meanwhile, so one is kept that goes on meaning what the trunk was.
+    if after.active(then) is None and (was_active := before.active(then)) is not None:
+        last["end_date"] = 0 if was_active else 1
+    return last
 
 
 def _as_a_whole(kind: Kind) -> _Difference:
@@ -117,6 +156,7 @@ def states_since(
             time = modified if modified and modified < seen else seen
         else:
             was, earlier = known
-            time = earlier if state == was or None in (state, was) else seen
+            # One from the future was told by a clock that was ahead.
+            time = earlier if earlier < seen and (state == was or None in (state, was)) else seen
         times.append(-time if state is None else time)
     return times

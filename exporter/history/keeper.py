@@ -9,7 +9,9 @@ import asyncio
 import logging
 import math
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from exporter.history.state import Batch, StateError, StateFile, set_aside
@@ -56,7 +58,7 @@ class Keeper:
         self._telemetry = telemetry
         self._clock = clock
         self._path = state.path
-        self._thread = ThreadPoolExecutor(1, "state")
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self.file: StateFile | None = None
         """What is written to now; None while there is nothing."""
         self._given_up = False
@@ -76,8 +78,11 @@ class Keeper:
 
     async def start(self) -> None:
         """Begin; put back what was remembered, unless that takes too long: then it is put back late."""
+        # Not an executor's, for which the interpreter waits at its end: the disk may hang.
+        Thread(target=_work_off, args=(self._jobs,), name="state", daemon=True).start()
         self._task = asyncio.create_task(self._keep())
         self._task.add_done_callback(failed)
+        self._task.add_done_callback(lambda _task: self._jobs.put(None))
         tried = asyncio.create_task(self._tried.wait())
         await asyncio.wait({tried}, timeout=START_SECONDS)
         tried.cancel()
@@ -98,7 +103,6 @@ class Keeper:
         self._stopping.set()
         if self._task:
             await asyncio.wait({self._task}, timeout=STOP_SECONDS)
-        self._thread.shutdown(wait=False)
 
     def note(self, whose: Remembering, *, whole: bool) -> None:
         """Have a list written, or, unless `whole`, only when it was seen."""
@@ -164,7 +168,10 @@ class Keeper:
                 return
 
     def _take(self, lists: Lists) -> None:
-        """Recall the lists of those who have none; the others' are newer. Another exporter's are left alone."""
+        """Recall the lists of those who have none; the others' are newer. Another exporter's are left alone.
+
+        Newer ones are not compared with the file's: what was told since would be told again.
+        """
         newer = [whose for whose in self._poller.runners() if whose.seen is not None]
         self._poller.recall(lists)
         self._strangers = {key: seen for key, (seen, _) in lists.items()}
@@ -258,11 +265,28 @@ class Keeper:
             log.warning("the state file %s; going on in memory alone", message)
         self._said = message
 
-    async def _in_thread(self, work: Callable[P, Result], *args: P.args, **_: P.kwargs) -> Result:
+    async def _in_thread(self, work: Callable[P, Result], *args: P.args, **more: P.kwargs) -> Result:
         """Run all that waits for the disk; raises `StateError` where it fails."""
+        done: Future[Result] = Future()
+
+        def job() -> None:
+            if done.set_running_or_notify_cancel():
+                try:
+                    done.set_result(work(*args, **more))
+                except BaseException as error:  # noqa: BLE001 - whoever waits is told
+                    done.set_exception(error)
+
+        self._jobs.put(job)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+            return await asyncio.wrap_future(done)
         except StateError:
             raise
         except Exception as error:
             raise StateError(self._path, f"cannot be used: {error}") from error
+
+
+def _work_off(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
+    for job in iter(jobs.get, None):
+        job()
+        # All lists may be in it, and the next may be long in coming.
+        del job

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-# msgspec looks it up.
+# msgspec looks them up.
 from exporter.api.listing import Saved  # noqa: TC001
+from exporter.history.changes import Lacking  # noqa: TC001
 
 if TYPE_CHECKING:
     from exporter.api.client import Query
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 class Remembered(msgspec.Struct, frozen=True):
     """A list as the last complete walk brought it, and what has come of comparing it with those before.
 
-    Of a property's trunks: the Unix time of the last comparison, and since which Unix time each trunk has its
-    provisioning state.
+    Of a property's trunks: the Unix time of the last comparison, since which Unix time each trunk has its provisioning
+    state, and what was last told of what the list lacks.
     """
 
     listing: Saved
     compared: float = 0.0
     since: tuple[int, ...] = ()
+    lacking: Lacking = {}
 
 
 class Remembering(Protocol):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from exporter.history.changes import Change
+from exporter.history.changes import LATEST, Change
 from exporter.history.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -162,6 +162,9 @@ class StateFile:
             as_written = isinstance(key, str) and isinstance(seen, float) and isinstance(data, bytes)
             if not as_written or _checksum(key, data) != checksum:
                 raise _damaged(self.path, "a checksum is wrong")
+            # It has no checksum.
+            if not 0 <= seen <= LATEST:
+                raise _damaged(self.path, "a time is none")
             yield key, (seen, decode(data))
 
     def changes(self, most: int) -> list[Change]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from exporter.api.listing import trunks_of
 from exporter.errors import PollError, Reason
-from exporter.history.changes import Kind, compare, states_since
+from exporter.history.changes import Kind, as_last_told, compare, states_since
 from exporter.history.hour import Hour
 from exporter.history.remembered import Memory, Remembered, key_of
 from exporter.model import NO_CHANGES, Health, Identity, PropertyView, Trunk, on_the_way_since
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from exporter.api.client import ApiClient
     from exporter.api.credentials import Credentials
     from exporter.config import Expected, Filters, Limits, Poll
-    from exporter.history.changes import Change
+    from exporter.history.changes import Change, Lacking
     from exporter.history.journal import Journal
     from exporter.metrics.snapshot import Snapshot
     from exporter.telemetry import Telemetry
@@ -87,6 +87,7 @@ class PropertyPoller:
         self._last_success: float | None = None
         self._seen_at = 0.0
         self._since: Sequence[int] = ()
+        self._lacking: Lacking = {}
         self.on_the_way_since: int | None = None
         """Since which Unix time a trunk of the last list is on its way, of several the earliest; None where none is."""
         self._changes = NO_CHANGES
@@ -111,7 +112,7 @@ class PropertyPoller:
     def remembered(self) -> Remembered | None:
         """Give what is to outlive the process."""
         saved = self._listing.saved()
-        return Remembered(saved, self._seen_at, tuple(self._since)) if saved else None
+        return Remembered(saved, self._seen_at, tuple(self._since), self._lacking) if saved else None
 
     def recall(self, known: Remembered, seen: float) -> None:
         """Go on from what was known at the Unix time `seen`: a first poll is no first walk then.
@@ -121,7 +122,9 @@ class PropertyPoller:
         """
         now = self._around.clock()
         self._listing.restore(self._around.client, known.listing)
-        self._seen_at, self._since = min(known.compared, now), array("q", known.since)
+        # A time from the future is one of a clock that was ahead; one below zero is not shown.
+        self._since = array("q", [min(each, int(now)) for each in known.since])
+        self._seen_at, self._lacking = min(known.compared, now), known.lacking
         if seen <= now:
             self._health = msgspec.structs.replace(self._health, last_success=seen)
         self._around.snapshot.publish(self._view(None))
@@ -245,20 +248,25 @@ class PropertyPoller:
 
     def _found(
         self, before: tuple[Trunk, ...] | None, after: tuple[Trunk, ...], now: float
-    ) -> tuple[list[Change], Sequence[int], int | None]:
-        """Give what has changed, since when each trunk has its state now, and since when one is on its way."""
+    ) -> tuple[list[Change], Lacking, Sequence[int], int | None]:
+        """Give what has changed and what `after` lacks, since when each trunk has its state, and one is on its way."""
         changes: list[Change] = []
+        lacking: Lacking = {}
+        known: Sequence[Trunk] = ()
         since: Sequence[int] = ()
         if before is not None:
             # What was recalled an earlier exporter may have read otherwise.
             since = self._since if len(before) == len(self._since) else states_since((), (), before, now)
-            changes = list(compare(self.target.identity.sid, before, self._seen_at, after, now))
+            known = as_last_told(before, self._lacking)
+            changes, lacking = compare(self.target.identity.sid, known, self._seen_at, after, now)
         if before is not after:
-            since = states_since(before or (), since, after, now)
-        return changes, since, on_the_way_since(after, since)
+            since = states_since(known, since, after, now)
+        return changes, lacking, since, on_the_way_since(after, since)
 
-    def _take(self, changes: list[Change], since: Sequence[int], on_the_way: int | None, now: float) -> None:
-        self._since, self.on_the_way_since, self._seen_at = since, on_the_way, now
+    def _take(
+        self, changes: list[Change], lacking: Lacking, since: Sequence[int], on_the_way: int | None, now: float
+    ) -> None:
+        self._lacking, self._since, self.on_the_way_since, self._seen_at = lacking, since, on_the_way, now
         if changes:
             counted = Counter(change.kind for change in changes)
             self._changes = tuple([count + counted[kind] for kind, count in zip(Kind, self._changes, strict=True)])

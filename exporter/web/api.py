@@ -78,11 +78,14 @@ async def changes(query: MultiMapping[str], poller: Poller, now: float) -> dict[
     following = None
     if len(found) > most:
         # What is seen from now on would shift the pages.
-        kept = [(key, value) for key, value in query.items() if key not in ("until", "limit", "skip")]
-        # Where the clock was set back some were seen later than now.
-        newest = math.nextafter(max(now, found[0].seen), math.inf)
-        until = newest if wanted.until is None else wanted.until
-        following = urlencode([*kept, ("until", repr(until)), ("limit", most), ("skip", skip + most)])
+        same = [(key, value) for key, value in query.items() if key not in ("until", "limit", "skip")]
+        until = wanted.until
+        if until is None:
+            # Where the clock was set back some were seen later than now.
+            kept = [*poller.journal]
+            latest = await asyncio.to_thread(lambda: max((each.seen for each in kept), default=now))
+            until = math.nextafter(max(now, latest), math.inf)
+        following = urlencode([*same, ("until", repr(until)), ("limit", most), ("skip", skip + most)])
     return {"now": now, "changes": [msgspec.structs.asdict(change) for change in found[:most]], "next": following}
 
 

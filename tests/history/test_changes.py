@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from exporter.history.changes import Change, Kind, Value, compare, states_since
+from exporter.history.changes import Change, Kind, Value, as_last_told, compare, states_since
 from exporter.model import UNREADABLE, Trunk
 from tests.metrics.builders import NOW, lines_of, trunk, view
 from tests.metrics.strategies import TRUNKS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 THEN = NOW - 60
 SINCE = "siptrunk_provisioning_state_since_timestamp_seconds"
@@ -21,7 +24,7 @@ AHEAD, BETWEEN = int(NOW) + 1, int(NOW) - 30
 
 
 def changes(before: list[Trunk], after: list[Trunk]) -> list[tuple[str, Kind, str, Value, Value]]:
-    found = list(compare("S1", before, THEN, after, NOW))
+    found = compare("S1", before, THEN, after, NOW)[0]
     assert all((each.seen, each.property_sid) == (NOW, "S1") for each in found)
     return [(each.trunk_sid, each.kind, each.field, each.old, each.new) for each in found]
 
@@ -82,7 +85,7 @@ def test_what_nobody_can_tell_or_nobody_asks_for_is_no_change(before: dict[str, 
 def test_trunks_that_come_and_go_are_named_and_dated() -> None:
     gone, new = trunk("T1", name="old", modified=1, channel_limit=3), trunk("T2", name="new", modified=2)
 
-    assert list(compare("S1", [gone], THEN, [new], NOW)) == [
+    assert compare("S1", [gone], THEN, [new], NOW)[0] == [
         Change(NOW, "S1", "T2", "new", Kind.ADDED, "added", None, None, 2),
         Change(NOW, "S1", "T1", "old", Kind.REMOVED, "removed", None, None, 1),
     ]
@@ -91,7 +94,7 @@ def test_trunks_that_come_and_go_are_named_and_dated() -> None:
 @given(LISTS, st.randoms())
 def test_the_same_trunks_in_another_order_have_not_changed(trunks: list[Trunk], random: Any) -> None:  # noqa: ANN401 - hypothesis has no name for it
     shuffled = random.sample(trunks, len(trunks))
-    assert list(compare("S1", trunks, NOW, shuffled, NOW)) == []
+    assert compare("S1", trunks, NOW, shuffled, NOW)[0] == []
 
 
 @given(LISTS, LISTS)
@@ -122,6 +125,13 @@ def test_at_first_sight_a_state_lasts_since_the_trunk_was_last_modified(modified
     assert list(states_since((), (), [trunk(modified=modified, provisioning_state=1)], NOW)) == [expected]
 
 
+@pytest.mark.parametrize(("state", "since"), [(1, int(NOW)), (None, -int(NOW))])
+def test_a_time_told_by_a_clock_that_was_ahead_is_put_right(state: int | None, since: int) -> None:
+    before, after = trunk(provisioning_state=1), trunk(provisioning_state=state)
+    for ahead in (AHEAD, -AHEAD):
+        assert list(states_since([before], [ahead], [after], NOW)) == [since]
+
+
 def test_an_answer_that_lacks_the_state_tells_no_time_and_the_next_one_goes_on_with_it() -> None:
     known, lacking = trunk(provisioning_state=1, modified=100), trunk(modified=100)
     hidden = states_since([known], [100], [lacking], NOW)
@@ -132,3 +142,23 @@ def test_an_answer_that_lacks_the_state_tells_no_time_and_the_next_one_goes_on_w
         len(lines_of(SINCE, replace(view(each), since=since))) for each, since in ((lacking, hidden), (known, [1]))
     ]
     assert shown == [0, 1]
+
+
+UNTOLD = {"name": None, "channel_limit": None, "provisioning_state": None, "type": None, "end_date": UNREADABLE}
+
+
+@given(TRUNKS, TRUNKS, st.lists(st.sets(st.sampled_from(sorted(UNTOLD))), max_size=3))
+def test_what_answers_in_between_lack_hides_no_change_and_no_time(
+    before: Trunk, after: Trunk, gaps: list[set[str]]
+) -> None:
+    after = replace(after, sid=before.sid)
+    told: Sequence[Trunk] = [before]
+    since = at_first = states_since((), (), told, THEN)
+    for gap in gaps:
+        answer = [replace(before, **{field: UNTOLD[field] for field in gap})]
+        found, lacking = compare("S1", told, THEN, answer, THEN)
+        assert found == []
+        since, told = states_since(told, since, answer, THEN), as_last_told(answer, lacking)
+
+    assert compare("S1", told, THEN, [after], NOW)[0] == compare("S1", [before], THEN, [after], NOW)[0]
+    assert states_since(told, since, [after], NOW) == states_since([before], at_first, [after], NOW)

@@ -7,11 +7,11 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import httpx
 
-from exporter.history.state import StateFile
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.carrier_truth import labels
 from tests.history.state_builders import opened
@@ -34,6 +34,15 @@ def configured(folder: Path, simulator: Simulator, name: str = "state.db") -> Pa
 async def samples(address: str) -> Samples:
     async with httpx.AsyncClient(trust_env=False) as http:
         return parse((await http.get(f"http://{address}/metrics")).text)
+
+
+async def shown(address: str, trunks: int) -> Samples:
+    """Wait until so many trunks are served: they are shown by and by."""
+    found = await samples(address)
+    async with asyncio.timeout(30):
+        while len(found.get("siptrunk_info", ())) < trunks:
+            found = await samples(address)
+    return found
 
 
 def read(path: Path) -> bytes:
@@ -71,11 +80,7 @@ async def test_killed_at_random_moments_it_serves_what_it_had_with_the_api_down(
                     await exporter.process.communicate()
     async with command(f"--config.file={path}", HERE) as exporter:
         address = (await exporter.logged("listening"))["addresses"]
-        found = await samples(address)
-        # They are shown by and by.
-        async with asyncio.timeout(30):
-            while len(found.get("siptrunk_info", ())) < 3 * TRUNKS:
-                found = await samples(address)
+        found = await shown(address, 3 * TRUNKS)
         for sid in sids:
             assert found["siptrunk_property_stale"][labels(property_sid=sid)] == 1
         assert found["siptrunk_exporter_state_up"][labels()] == 1
@@ -125,17 +130,33 @@ async def test_once_and_check_leave_the_file_alone_and_check_says_what_is_wrong_
         assert (tmp_path / "state.db").read_text() == "mine"
 
 
-async def test_two_daemons_with_one_file_both_serve_and_the_second_is_told(tmp_path: Path) -> None:
-    file = StateFile(tmp_path / "state.db")
-    file.open()
+async def test_of_two_daemons_with_one_file_both_serve_and_the_second_is_told(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=TRUNKS, exact=True)) as simulator:
+        path = configured(tmp_path, simulator)
+        async with command(f"--config.file={path}", HERE) as first:
+            addresses = [(await first.logged("listening"))["addresses"]]
+            async with command(f"--config.file={path}", HERE) as second:
+                said = await second.logged("the state file")
+                addresses.append((await second.logged("listening"))["addresses"])
+                for address, kept in zip(addresses, (1, 0), strict=True):
+                    found = await shown(address, TRUNKS)
+                    assert found["siptrunk_exporter_state_up"] == {labels(): kept}
+    assert "is in use by another process: give each exporter a file of its own" in said["msg"]
+
+
+async def test_a_disk_that_hangs_does_not_keep_the_process_from_its_end(tmp_path: Path) -> None:
+    seconds = 25
+    # Python runs it before all else.
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sqlite3, time\nsqlite3.connect = lambda *_, **__: time.sleep({seconds})"
+    )
     async with Simulator(SimulatorOptions(properties=1, trunks=1)) as simulator:
         path = configured(tmp_path, simulator)
-        async with command(f"--config.file={path}", HERE) as exporter:
-            said = await exporter.logged("the state file")
-            assert "is in use by another process: give each exporter a file of its own" in said["msg"]
-            address = (await exporter.logged("listening"))["addresses"]
-            assert (await samples(address))["siptrunk_exporter_state_up"] == {labels(): 0}
-    file.close()
+        async with command(f"--config.file={path}", HERE, PYTHONPATH=str(tmp_path)) as exporter:
+            assert "is not open after 2 s" in (await exporter.logged("the state file"))["msg"]
+            began = time.monotonic()
+            assert await exporter.stop() == 0
+    assert time.monotonic() - began < seconds / 2
 
 
 def test_without_a_file_sqlite_is_not_even_loaded() -> None:

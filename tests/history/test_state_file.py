@@ -60,7 +60,8 @@ LISTS = st.builds(
         steady=st.dictionaries(st.sampled_from(Anomaly), st.integers(1, 9)),
     ),
     compared=TIMES,
-    since=st.lists(st.integers(0, 2**40), max_size=9).map(tuple),
+    since=st.lists(st.integers(-(2**40), 2**40), max_size=9).map(tuple),
+    lacking=st.dictionaries(TEXTS, st.dictionaries(TEXTS, VALUES, max_size=3), max_size=3),
 )
 
 
@@ -111,6 +112,19 @@ def test_a_file_cut_short_or_overwritten_anywhere_is_refused_or_tells_of_lists_w
         assert refused is None or (str(path) in str(refused) and (refused.lasting or at < 100))
         for key, (_, known) in found.lists.items():
             assert known == contents.lists[key][1]
+
+
+@pytest.mark.parametrize("table", ["seen", "changes"])
+@pytest.mark.parametrize("time", [2.4e163, float("inf"), -1.0])
+def test_a_time_that_is_none_is_damage(table: str, time: float, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with opened(path) as (file, _):
+        file.write(batch(change(1), lists=[("list", remembered())], seen=[("list", 5.0)]))
+        assert file.connection
+        file.connection.execute(f"UPDATE {table} SET seen = ?", (time,))  # noqa: S608 - the test's own
+    with pytest.raises(StateError, match="is damaged") as caught, opened(path):
+        pass
+    assert caught.value.lasting
 
 
 @pytest.mark.parametrize("content", [b"", None])

@@ -81,6 +81,25 @@ async def test_changes_are_given_newest_first_by_whatever_is_asked_for_page_by_p
         assert list(chain.from_iterable(pages)) == every
 
 
+async def test_pages_lose_nothing_that_was_seen_before_the_clock_was_set_back(tmp_path: Path) -> None:
+    clock = Clock()
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=20, exact=True), clock) as simulator,
+        running(write(tmp_path, simulator), clock) as exporter,
+    ):
+        await exporter.ready()
+        (sid,) = simulator.carrier.property_sids
+        for clock.now in (NOW + 90, NOW + 200, NOW + 100):
+            simulator.carrier.remove(sid, simulator.carrier.trunks(sid)[0].sip_trunk_sid)
+            await exporter.poll(sid)
+        seen, following = [], "limit=1"
+        while following:
+            answer = (await exporter.http.get(f"/api/v1/changes?{following}")).json()
+            seen += [each["seen"] - NOW for each in answer["changes"]]
+            following = answer["next"]
+    assert seen == [100, 200, 90]
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [

@@ -417,6 +417,17 @@ async def test_provisioning_that_does_not_end_is_told_when_the_alert_fires(tmp_p
     assert after == ("✓ All up: 2 properties", [])
 
 
+async def test_of_a_trunk_whose_state_the_api_does_not_tell_no_time_in_it_is_shown(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=1, exact=True)) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        (first,) = simulator.carrier.trunks(sid)
+        simulator.carrier.put(sid, replace(first, provisioning_state=None))
+        async with running(write(tmp_path, simulator)) as it:
+            await it.ready()
+            page = (await it.http.get(f"/properties/{sid}")).text
+    assert re.findall(r'data-label="In it for">(.*?)</td>', page) == ["—"]
+
+
 def test_the_pages_call_as_long_what_the_alert_does() -> None:
     rules = (Path(__file__).parents[2] / "deploy/prometheus/rules/siptrunk-alerts.yml").read_text()
     (seconds,) = re.findall(r"SipTrunkProvisioningStuck\n +expr: .* > (\d+)\n", rules)

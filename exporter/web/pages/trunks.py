@@ -225,7 +225,7 @@ def _row(row: Row, now: float) -> Html:
     return h.tr(
         h.th(said(named(trunk.name, trunk.sid)), h.small(said(trunk.sid)), scope="row"),
         h.td(sign(trunk.state), data_label="State"),
-        h.td(lasting(row.since, now), data_label="In it for"),
+        h.td(lasting(row.since, now) if row.since > 0 else "—", data_label="In it for"),
         h.td(number(trunk.channel_limit), class_="number", data_label="Channel limit"),
         h.td(_active(row), data_label="Active"),
         h.td(trunk.trunk_type.replace("_", " "), data_label="Type"),
