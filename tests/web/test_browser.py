@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from playwright.async_api import Browser, Page, Route
+    from playwright.async_api import Browser, Locator, Page, Route
 
     from exporter.metrics.scrape import Scrape
 
@@ -75,6 +75,10 @@ async def world(folder: Path, *, properties: int = 3, trunks: int = 60, expected
 
 def name_of(here: World, sid: str) -> str:
     return here.daemon.poller.properties[sid].target.identity.name
+
+
+def rename(here: World, sid: str, name: str) -> None:
+    here.simulator.carrier.put(sid, replace(here.simulator.carrier.trunks(sid)[7], name=name))
 
 
 async def rows(page: Page) -> list[str]:
@@ -238,6 +242,30 @@ async def test_the_page_comes_up_to_date_by_itself_and_leaves_what_somebody_does
         await page.get_by_role("button", name="Paused: refresh by itself").click()
         await page.get_by_role("heading", name="All up").wait_for()
         assert len(asked) == 1
+
+
+async def test_what_comes_first_leaves_the_focus_on_the_link_that_has_it(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path, expected="{trunks: [{sid: STGONE}]}") as here, visit(browser, here.url) as page:
+        differs, other, _ = here.sids
+        await page.clock.install()
+        rename(here, differs, "Lift phones")
+        await here.poll(differs)
+        await page.reload()
+
+        async def keeps_the_focus(within: Locator, comes: str) -> bool:
+            link = within.get_by_role("link", name=name_of(here, differs))
+            await link.focus()
+            await here.poll(other)
+            await page.clock.run_for(10_000)
+            await within.get_by_role("listitem").first.filter(has_text=comes).wait_for()
+            focused: bool = await link.evaluate("each => each === document.activeElement")
+            return focused
+
+        here.simulator.fail(other, "500")
+        assert await keeps_the_focus(page.get_by_role("list", name="What is not well"), "1 property down")
+        here.simulator.heal(other)
+        rename(here, other, "Door phones")
+        assert await keeps_the_focus(page.locator(".changes"), "Door phones")
 
 
 async def test_the_page_waits_while_text_is_selected_and_says_so(tmp_path: Path, browser: Browser) -> None:
