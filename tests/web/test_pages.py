@@ -239,7 +239,7 @@ async def test_what_is_down_is_told_by_reason_and_the_first_few_by_name(tmp_path
         for sid in many:
             simulator.fail(sid, "403")
         simulator.fail(one, "404")
-        async with running(write(tmp_path, simulator)) as it:
+        async with running(write(tmp_path, simulator), lambda: NOW) as it:
             await it.ready()
             headline, troubles = await told(it)
             name = it.daemon.poller.properties[one].target.identity.name
@@ -255,6 +255,40 @@ async def test_what_is_down_is_told_by_reason_and_the_first_few_by_name(tmp_path
     assert name in troubles[1]
     assert "Up: polled" in plain(well_page.text)
     assert "No trunks are shown: no poll has brought a complete list yet." in plain(ill_page.text)
+
+
+async def test_what_is_new_looks_new_beside_what_is_old(tmp_path: Path) -> None:
+    now = NOW
+    async with Simulator(SimulatorOptions(properties=3, trunks=3, exact=True), lambda: now) as simulator:
+        old, new, _ = simulator.carrier.property_sids
+        text = configuration(simulator, poll="interval: 5m, stale_after: 10m", api="max_attempts: 1")
+        async with running(write(tmp_path, simulator, text), lambda: now) as it:
+            await it.ready()
+            for sid, moment in ((old, NOW), (new, NOW + 7200)):
+                now = moment
+                trunk = simulator.carrier.trunks(sid)[0]
+                simulator.carrier.put(sid, replace(trunk, provisioning_state=1, modified=int(now)))
+                await it.poll(sid)
+            now += 7200
+            pollers = [it.daemon.poller.properties[sid] for sid in (old, new)]
+            for poller in pollers:
+                poller.rhythm.due = asyncio.get_running_loop().time() - 301
+            _, (late, delayed) = await told(it)
+            for sid, moment in ((old, NOW), (new, NOW + 14_370)):
+                now = moment
+                simulator.fail(sid, "403")
+                await it.poll(sid)
+            now = NOW + 14_400
+            headline, (down, *_) = await told(it)
+            pollers[1].down_since = NOW + 30
+            same_minute, (both, *_) = await told(it)
+    first, latest = "first since 14:13 UTC, for 4 h", "latest since 16:13 UTC, for 2 h"
+    assert late.startswith(f"2 properties overdue: no poll has ended of the {first}, of the {latest} ")
+    assert delayed.startswith(f"Provisioning does not end: trunks of 2 properties, the {first}, the {latest} ")
+    assert headline == "✕ 2 of 3 properties down, the latest since 18:12 UTC, for 30 s"
+    assert down.startswith(f"2 properties down, the {first}, the latest since 18:12 UTC, for 30 s; now: ")
+    assert same_minute == "✕ 2 of 3 properties down, since 14:13 UTC, for 4 h"
+    assert both.startswith("2 properties down, since 14:13 UTC, for 4 h; now: ")
 
 
 async def test_a_look_up_of_properties_that_fails_is_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import Content, Html, h, said
 from exporter.web.pages.layout import document, figure, property_link, table
 from exporter.web.pages.standing import LEVELS, STATES, WORDS, Row, due, row_of
-from exporter.web.pages.words import ago, lasting, number, plural, reason_of, sign, since, span
+from exporter.web.pages.words import ago, lasting, number, plural, reason_of, sign, since, since_each, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,8 +102,9 @@ def _verdict(endpoints: Endpoints, rows: Sequence[Row], levels: set[str], now: f
     """Give how bad it is, that in a sentence, and in a word; it claims no more than was looked at."""
     every = plural(len(rows), "property", "properties")
     if down := [row for row in rows if row.down]:
-        first = min(down, key=lambda row: row.down_since)
-        return "bad", [f"{len(down):,} of {every} down, ", first.downtime(now)], f"{len(down):,} down"
+        # The latest alone: who is called at night is to see that it is something new.
+        *_, lasting = _downtimes(down, now)
+        return "bad", [f"{len(down):,} of {every} down, ", lasting], f"{len(down):,} down"
     if endpoints.trouble():
         return "bad", "The exporter is in trouble", "in trouble"
     if failing := [each for each in endpoints.poller.discoveries.values() if each.last_error and not each.names]:
@@ -157,16 +158,16 @@ def _troubles(endpoints: Endpoints, rows: Sequence[Row], now: float) -> Iterator
 def _troubles_of(rows: Sequence[Row], now: float) -> Iterator[tuple[str, str, Content]]:
     """Give what is not well of properties beside being down."""
     if late := [row for row in rows if row.state == "late"]:
-        oldest = min(row.shown.health.last_success or now for row in late)
+        ended = since_each([row.shown.health.last_success or now for row in late], now, "of ")
         head = h.strong(f"{plural(len(late), 'property', 'properties')} overdue: no poll has ended")
-        yield "look", "late", [head, " ", since(oldest, now), _named(late, "late")]
+        yield "look", "late", [head, " ", ended, _named(late, "late")]
     if drift := [row for row in rows if row.drift]:
         many = plural(sum(row.drift for row in drift), "thing")
         head = h.strong(f"Not as agreed: {many} in {plural(len(drift), 'property', 'properties')}")
         yield "look", "drift", [head, _named(drift, "drift")]
     if delayed := [row for row in rows if row.delayed]:
         head = h.strong(f"Provisioning does not end: trunks of {plural(len(delayed), 'property', 'properties')}")
-        begun = since(min(row.delayed for row in delayed), now)
+        begun = since_each([row.delayed for row in delayed], now)
         yield "look", "delayed", [head, ", ", begun, _named(delayed, "delayed")]
     if barren := [row for row in rows if row.barren]:
         head = h.strong(f"{plural(len(barren), 'property', 'properties')} without an active trunk")
@@ -196,6 +197,14 @@ def _not_looked_up(discoveries: Sequence[Discovery], now: float) -> Content:
     ]
 
 
+def _downtimes(down: Sequence[Row], now: float) -> list[Content]:
+    """Say since when the first is down, and the latest where that is to be told apart."""
+    first, latest = min(down, key=lambda row: row.down_since), max(down, key=lambda row: row.down_since)
+    if first.down_since // 60 == latest.down_since // 60:
+        return [first.downtime(now)]
+    return [first.downtime(now, "the first "), latest.downtime(now, "the latest ")]
+
+
 def _down(group: Sequence[Row], now: float) -> Content:
     first = min(group, key=lambda row: row.down_since)
     reason, detail = reason_of(first.shown.health.last_error or "")
@@ -203,7 +212,11 @@ def _down(group: Sequence[Row], now: float) -> Content:
     parts = ((stale, "last good data still shown"), (len(group) - stale, "no data shown"))
     told = "; ".join(words if count == len(group) else f"{count:,} with {words}" for count, words in parts if count)
     return [
-        h.strong(f"{plural(len(group), 'property', 'properties')} down, ", first.downtime(now), f"; now: {reason}"),
+        h.strong(
+            f"{plural(len(group), 'property', 'properties')} down",
+            [[", ", each] for each in _downtimes(group, now)],
+            f"; now: {reason}",
+        ),
         f"; {told}",
         _named(group, "failing"),
         h.small(said(detail)) if detail else None,

@@ -80,9 +80,13 @@ class Row(NamedTuple):
         health = self.shown.health
         return health.last_success if sum(health.failures.values()) == health.polls else None
 
-    def downtime(self, now: float) -> Content:
-        """Say since when it is down, or where that was before the start, since when there was no success."""
-        return ["no success " if self._success_before_start else None, since(self.down_since or now, now)]
+    def downtime(self, now: float, which: str = "") -> Content:
+        """Say since when it is down, or where that was before the start, since when there was no success.
+
+        `which` of several it is goes before.
+        """
+        unknown = f"{which and 'with '}no success " if self._success_before_start else None
+        return [which, unknown, since(self.down_since or now, now)]
 
     @property
     def barren(self) -> bool:
