@@ -211,6 +211,21 @@ async def test_a_property_without_an_active_trunk_is_named(tmp_path: Path) -> No
             assert await told(it) == ("✓ All up: 1 property", [named])
 
 
+async def test_where_an_end_cannot_be_read_nobody_says_that_no_trunk_is_active(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=1)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        (sid,) = simulator.carrier.property_sids
+        simulator.carrier.put(sid, replace(simulator.carrier.trunks(sid)[0], end_date="soon"))
+        await it.poll(sid)
+        page = plain((await it.http.get(f"/properties/{sid}")).text)
+        assert await told(it) == ("✓ All up: 1 property", [])
+    assert "not known" in page
+    assert "no active trunk." not in page
+
+
 async def test_a_page_says_of_when_it_is_and_since_when_it_is_watched(tmp_path: Path) -> None:
     now = NOW
     async with (
@@ -492,6 +507,21 @@ async def test_polls_that_do_not_come_when_they_should_are_told(tmp_path: Path) 
             late = it.daemon.poller.properties[simulator.carrier.property_sids[0]]
             late.rhythm.due = asyncio.get_running_loop().time() - 301
             _, (trouble,) = await told(it)
+    assert trouble.startswith("1 property overdue: no poll has ended since ")
+
+
+async def test_a_poll_that_is_asked_for_out_of_turn_is_not_overdue_before_its_turn(tmp_path: Path) -> None:
+    now = NOW
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        path = write(tmp_path, simulator, configuration(simulator, poll="interval: 5m, stale_after: 10m"))
+        async with running(path, lambda: now) as it:
+            await it.ready()
+            it.daemon.poller.properties[simulator.carrier.property_sids[0]].rhythm.ask()
+            now += 600
+            at_once = await told(it)
+            now += 1
+            _, (trouble,) = await told(it)
+    assert at_once == ("✓ All up: 2 properties", [])
     assert trouble.startswith("1 property overdue: no poll has ended since ")
 
 

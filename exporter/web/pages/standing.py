@@ -90,8 +90,8 @@ class Row(NamedTuple):
 
     @property
     def barren(self) -> bool:
-        """Whether it is known to have no active trunk."""
-        return self.total("active_trunks") == 0
+        """Whether it is known to have no active trunk: none whose EndDate nobody can read either."""
+        return self.total("active_trunks") == self.total("active_channel_limit") == 0
 
     @property
     def level(self) -> str:
@@ -121,10 +121,13 @@ class Row(NamedTuple):
 def row_of(endpoints: Endpoints, shown: Shown, poller: PropertyPoller) -> Row:
     """Say how a property is."""
     due, health = poller.rhythm.due - asyncio.get_running_loop().time(), shown.health
+    interval = endpoints.poller.config.poll.interval
     begun = poller.on_the_way_since if shown.summary else None
     delayed = begun if begun is not None and begun < endpoints.clock() - LONG else 0
     if health.up:
-        state = "late" if due < -endpoints.poller.config.poll.interval else "up"
+        # Asked for out of turn it is due, and not overdue before it would have been in its turn.
+        behind = -due if poller.rhythm.due else endpoints.clock() - (health.last_poll or 0) - interval
+        state = "late" if behind > interval else "up"
     else:
         state = "waiting" if health.up is None else "stale" if shown.summary else "down"
     return Row(shown, poller, state, due, delayed)
