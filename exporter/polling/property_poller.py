@@ -89,6 +89,8 @@ class PropertyPoller:
         self._since: Sequence[int] = ()
         self.on_the_way_since: int | None = None
         """Since which Unix time a trunk of the last list is on its way, of several the earliest; None where none is."""
+        self.active_until = around.clock()
+        """The last Unix time at which it had an active trunk, as far as is known: of before the start nothing is."""
         self._changes = NO_CHANGES
         self._timer: asyncio.TimerHandle | None = None
         self._serve()
@@ -322,6 +324,8 @@ class PropertyPoller:
                     self._look_at_ends(trunks)
             shown = snapshot.publish(self._view(trunks if left > 0 else None))
         if shown.summary:
+            if shown.summary.active_trunks:
+                self.active_until = now
             self._look_again(min(left, shown.summary.true_until - now))
 
     def _look_again(self, seconds: float) -> None:

@@ -24,7 +24,7 @@ from exporter.web.app import MOST_WAITING, Queue
 from exporter.web.pages import trunks
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import LONGEST, h, said
-from exporter.web.pages.standing import LONG
+from exporter.web.pages.standing import LONG, WEEK
 from exporter.web.pages.wanted import Wanted
 from exporter.web.pages.words import REASONS, ago, since, span
 from tests.running import configuration, running, write
@@ -208,7 +208,36 @@ async def test_a_property_without_an_active_trunk_is_named(tmp_path: Path) -> No
             await it.ready()
             # What cannot be seen is no name.
             named = f"1 property without an active trunk {simulator.carrier.property_sids[0]}"
-            assert await told(it) == ("✓ All up: 1 property", [named])
+            assert await told(it) == ("▲ 1 of 1 property up, but not all is as it should be", [named])
+
+
+async def test_active_trunks_are_missed_as_long_as_the_alert_fires(tmp_path: Path) -> None:
+    now = NOW
+    async with Simulator(SimulatorOptions(properties=2, trunks=1, exact=True), lambda: now) as simulator:
+        other, sid = simulator.carrier.property_sids
+        for each in (sid, other):
+            simulator.carrier.put(each, replace(simulator.carrier.trunks(each)[0], end_date=None))
+        async with running(write(tmp_path, simulator), lambda: now) as it:
+            await it.ready()
+            now += WEEK
+            await it.poll(sid)
+            well = await told(it)
+            simulator.carrier.remove(sid, simulator.carrier.trunks(sid)[0].sip_trunk_sid)
+            await it.poll(sid)
+            now += WEEK - 1
+            headline, troubles = await told(it)
+            page = (await it.http.get(f"/properties/{sid}")).text
+            rows = re.findall(r'<tr data-key="([^"]*)"', (await it.http.get("/")).text)
+            now += 1
+            after = await told(it)
+            name = it.daemon.poller.properties[sid].target.identity.name
+    assert well == ("✓ All up: 2 properties", [])
+    assert headline == "▲ 2 of 2 properties up, but not all is as it should be"
+    assert troubles == [f"1 property without an active trunk {name}"]
+    assert 'class="verdict look"' in page
+    assert "It has no active trunk." in plain(page)
+    assert rows == [sid, other]
+    assert after == (well[0], [f"1 property without an active trunk for a week or longer {name}"])
 
 
 async def test_where_an_end_cannot_be_read_nobody_says_that_no_trunk_is_active(tmp_path: Path) -> None:
@@ -469,7 +498,8 @@ async def test_provisioning_that_does_not_end_is_told_when_the_alert_fires(tmp_p
 def test_the_pages_call_as_long_what_the_alert_does() -> None:
     rules = (Path(__file__).parents[2] / "deploy/prometheus/rules/siptrunk-alerts.yml").read_text()
     (seconds,) = re.findall(r"SipTrunkProvisioningStuck\n +expr: .* > (\d+)\n", rules)
-    assert int(seconds) == LONG
+    (days,) = re.findall(r"SipTrunkNoActiveTrunks\n(?: .*\n)*? +max_over_time\(\S+\[(\d+)d:1h\]\) > 0\n", rules)
+    assert (int(seconds), int(days) * 86_400) == (LONG, WEEK)
 
 
 async def test_a_state_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:

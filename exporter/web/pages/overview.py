@@ -31,7 +31,7 @@ NAMED = 5
 
 
 _SORTS: dict[str, Callable[[Row], Any]] = {
-    "state": lambda row: (list(WORDS).index(row.state), not (row.drift or row.delayed), row.down_since, row.name),
+    "state": lambda row: (list(WORDS).index(row.state), not row.askew, row.down_since, row.name),
     "name": lambda row: row.name,
     "age": lambda row: row.shown.health.last_success or 0.0,
     "trunks": lambda row: row.total("trunks"),
@@ -169,10 +169,14 @@ def _troubles_of(rows: Sequence[Row], now: float) -> Iterator[tuple[str, str, Co
         head = h.strong(f"Provisioning does not end: trunks of {plural(len(delayed), 'property', 'properties')}")
         begun = since_each([row.delayed for row in delayed], now)
         yield "look", "delayed", [head, ", ", begun, _named(delayed, "delayed")]
-    if barren := [row for row in rows if row.barren]:
-        head = h.strong(f"{plural(len(barren), 'property', 'properties')} without an active trunk")
-        # Somebody may want it so.
-        yield "plain", "barren", [head, _named(barren, "barren")]
+    barren = [row for row in rows if row.barren]
+    if bereft := [row for row in barren if row.bereft]:
+        head = h.strong(f"{plural(len(bereft), 'property', 'properties')} without an active trunk")
+        yield "look", "bereft", [head, _named(bereft, "barren")]
+    if unused := [row for row in barren if not row.bereft]:
+        head = h.strong(f"{plural(len(unused), 'property', 'properties')} without an active trunk for a week or longer")
+        # As if not in use: no alert fires for them either.
+        yield "plain", "unused", [head, _named(unused, "barren")]
 
 
 def _alike(each: Iterable[Item], key: Callable[[Item], Any]) -> list[list[Item]]:

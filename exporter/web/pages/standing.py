@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LONG = 3600
 """Seconds on its way from which on a trunk is told of, as the alert SipTrunkProvisioningStuck does."""
+WEEK = 7 * 86_400
+"""Seconds from which on nobody misses an active trunk where there is none, as the alert SipTrunkNoActiveTrunks ends."""
 WORDS = {
     "down": "down, no data",
     "stale": "down, last good data",
@@ -40,7 +42,8 @@ _LEVEL_OF = {"down": "bad", "stale": "bad", "late": "look", "waiting": "plain", 
 class Row(NamedTuple):
     """A property as the pages tell of it; `due` is in how many seconds the next poll comes.
 
-    `delayed` is since which Unix time a trunk is on its way, where that is long, else 0.
+    `delayed` is since which Unix time a trunk is on its way, where that is long, else 0; `in_use` is whether it may
+    have had an active trunk within the last week.
     """
 
     shown: Shown
@@ -48,6 +51,7 @@ class Row(NamedTuple):
     state: str
     due: float
     delayed: float
+    in_use: bool
 
     @property
     def name(self) -> tuple[str, str]:
@@ -94,10 +98,20 @@ class Row(NamedTuple):
         return self.total("active_trunks") == self.total("active_channel_limit") == 0
 
     @property
+    def bereft(self) -> bool:
+        """Whether it has no active trunk left, and somebody may miss it."""
+        return self.barren and self.in_use
+
+    @property
+    def askew(self) -> bool:
+        """Whether it is not as it should be, though it can be polled."""
+        return bool(self.drift or self.delayed or self.bereft)
+
+    @property
     def level(self) -> str:
         """How bad it is."""
         level = _LEVEL_OF[self.state]
-        return "look" if level in ("good", "plain") and (self.drift or self.delayed) else level
+        return "look" if level in ("good", "plain") and self.askew else level
 
     def total(self, key: str) -> int:
         """Give a number of its summary, -1 where it is not known: less than all that are."""
@@ -130,7 +144,7 @@ def row_of(endpoints: Endpoints, shown: Shown, poller: PropertyPoller) -> Row:
         state = "late" if behind > interval else "up"
     else:
         state = "waiting" if health.up is None else "stale" if shown.summary else "down"
-    return Row(shown, poller, state, due, delayed)
+    return Row(shown, poller, state, due, delayed, poller.active_until > endpoints.clock() - WEEK)
 
 
 def due(seconds: float) -> str:
