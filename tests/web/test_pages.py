@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from exporter.api.listing import Listing
@@ -201,6 +202,21 @@ async def test_the_page_of_a_property_measures_as_the_overview_does(tmp_path: Pa
     assert "known for 1 of 2 properties" in overview
 
 
+async def test_for_how_long_a_state_lasts_that_is_not_told_nobody_knows(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=2, exact=True), lambda: NOW) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        first, second = simulator.carrier.trunks(sid)
+        for trunk, begun in ((first, NOW - 7200), (second, NOW - 3600)):
+            simulator.carrier.put(sid, replace(trunk, provisioning_state=2, modified=int(begun)))
+        async with running(write(tmp_path, simulator), lambda: NOW) as it:
+            await it.ready()
+            simulator.carrier.put(sid, replace(first, provisioning_state=UNSET))
+            await it.poll(sid)
+            page = (await it.http.get(f"/properties/{sid}?sort=since")).text
+    cells = re.findall(r'<td data-label="In it for">(.*?)</td>', page)
+    assert [plain(cell) for cell in cells] == ["1 h", "—"]
+
+
 async def test_a_property_without_an_active_trunk_is_named(tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(properties=1, trunks=0)) as simulator:
         accounts = f"properties: [{{sid: {simulator.carrier.property_sids[0]}, name: '\u3164 '}}]"
@@ -365,13 +381,14 @@ async def test_a_configuration_that_was_refused_is_told_until_one_is_taken(tmp_p
     assert after == ("✓ All up: 1 property", [])
 
 
-async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_metrics(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("detail", "where"), [("trunk", ": /metrics has them."), ("property", ".")])
+async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_metrics_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detail: str, where: str
 ) -> None:
     monkeypatch.setattr("exporter.api.listing.MOST_KEPT_OF_ONE", 0)
     async with (
         Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
-        running(write(tmp_path, simulator)) as it,
+        running(write(tmp_path, simulator, configuration(simulator, metrics=f"detail: {detail}"))) as it,
     ):
         await it.ready()
         (sid,) = simulator.carrier.property_sids
@@ -379,7 +396,7 @@ async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_met
         simulator.carrier.put(sid, replace(simulator.carrier.trunks(sid)[0], provisioning_state=1, modified=1))
         await it.poll(sid)
         _, (trouble,) = await told(it)
-    assert "There was no room to keep the list of its trunks: /metrics has them." in page
+    assert f"There was no room to keep the list of its trunks{where} " in page
     assert "Up: polled" in page
     assert trouble.startswith("Provisioning does not end: trunks of 1 property, since ")
 
