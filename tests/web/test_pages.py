@@ -179,6 +179,28 @@ async def test_a_property_that_was_down_before_a_restart_is_so_since_its_last_su
     assert f"✕ Down, {since_success}; now: the API has trouble of its own" in page
 
 
+async def test_of_several_that_were_down_before_a_restart_the_latest_is_told_by_its_last_success(
+    tmp_path: Path,
+) -> None:
+    now = NOW
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        text = configuration(simulator, state=f"path: {tmp_path / 'state'}", api="max_attempts: 1")
+        path = write(tmp_path, simulator, text)
+        async with running(path, lambda: now) as it:
+            await it.ready()
+            now += 1800
+            await it.poll(simulator.carrier.property_sids[0])
+        for sid in simulator.carrier.property_sids:
+            simulator.fail(sid, "500")
+        now += 1800
+        async with running(path, lambda: now) as it:
+            await it.ready()
+            headline, (trouble,) = await told(it)
+    latest = "the latest with no success since 14:43 UTC, for 30 min"
+    assert headline == f"✕ 2 of 2 properties down, {latest}"
+    assert trouble.startswith(f"2 properties down, the first with no success since 14:13 UTC, for 1 h, {latest}; now: ")
+
+
 async def test_the_page_of_a_property_measures_as_the_overview_does(tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
         late, differs = simulator.carrier.property_sids
