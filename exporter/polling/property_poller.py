@@ -90,6 +90,8 @@ class PropertyPoller:
         self._lacking: Lacking = {}
         self.on_the_way_since: int | None = None
         """Since which Unix time a trunk of the last list is on its way, of several the earliest; None where none is."""
+        self.active_until = 0.0
+        """The last Unix time at which it had an active trunk, as far as is known, else 0."""
         self._changes = NO_CHANGES
         self._timer: asyncio.TimerHandle | None = None
         self._serve()
@@ -330,6 +332,11 @@ class PropertyPoller:
                     self._look_at_ends(trunks)
             shown = snapshot.publish(self._view(trunks if left > 0 else None))
         if shown.summary:
+            if shown.summary.active_trunks:
+                self.active_until = now
+            elif trunks:
+                # They may have ended while nobody looked.
+                self.active_until = max(self.active_until, *(trunk.end_date or 0 for trunk in trunks))
             self._look_again(min(left, shown.summary.true_until - now))
 
     def _look_again(self, seconds: float) -> None:

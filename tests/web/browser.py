@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 # Root has no sandbox; the rest keeps the browser from talking to anybody but us.
 QUIET = ("--no-sandbox", "--no-proxy-server", "--disable-component-update", "--disable-background-networking")
+# The pages are for browsers, too, that cannot join signals yet.
 WATCH = """
+delete AbortSignal.any;
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from msgspec.structs import replace
+from playwright.async_api import expect
 
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.running import Running, configuration, running, write
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from playwright.async_api import Browser, Page, Route
+    from playwright.async_api import Browser, Locator, Page, Route
 
     from exporter.metrics.scrape import Scrape
 
@@ -74,6 +75,10 @@ async def world(folder: Path, *, properties: int = 3, trunks: int = 60, expected
 
 def name_of(here: World, sid: str) -> str:
     return here.daemon.poller.properties[sid].target.identity.name
+
+
+def rename(here: World, sid: str, name: str) -> None:
+    here.simulator.carrier.put(sid, replace(here.simulator.carrier.trunks(sid)[7], name=name))
 
 
 async def rows(page: Page) -> list[str]:
@@ -228,16 +233,42 @@ async def test_the_page_comes_up_to_date_by_itself_and_leaves_what_somebody_does
         here.simulator.heal(falls)
         await here.poll(falls)
         await page.get_by_role("button", name="Refreshing by itself").click()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         await page.clock.run_for(60_000)
         assert "1 of 3 properties down" in await page.locator("h1").inner_text()
         assert await page.locator("#news").inner_text() == "1 down · SIP trunks"
+        assert asked == []
         await page.get_by_role("button", name="Paused: refresh by itself").click()
         await page.get_by_role("heading", name="All up").wait_for()
+        assert len(asked) == 1
 
 
-async def test_the_page_waits_while_text_is_selected_or_nobody_looks_and_says_so(
-    tmp_path: Path, browser: Browser
-) -> None:
+async def test_what_comes_first_leaves_the_focus_on_the_link_that_has_it(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path, expected="{trunks: [{sid: STGONE}]}") as here, visit(browser, here.url) as page:
+        differs, other, _ = here.sids
+        await page.clock.install()
+        rename(here, differs, "Lift phones")
+        await here.poll(differs)
+        await page.reload()
+
+        async def keeps_the_focus(within: Locator, comes: str) -> bool:
+            link = within.get_by_role("link", name=name_of(here, differs))
+            await link.focus()
+            await here.poll(other)
+            await page.clock.run_for(10_000)
+            await within.get_by_role("listitem").first.filter(has_text=comes).wait_for()
+            focused: bool = await link.evaluate("each => each === document.activeElement")
+            return focused
+
+        here.simulator.fail(other, "500")
+        assert await keeps_the_focus(page.get_by_role("list", name="What is not well"), "1 property down")
+        here.simulator.heal(other)
+        rename(here, other, "Door phones")
+        assert await keeps_the_focus(page.locator(".changes"), "Door phones")
+
+
+async def test_the_page_waits_while_text_is_selected_and_says_so(tmp_path: Path, browser: Browser) -> None:
     async with world(tmp_path) as here, visit(browser, here.url) as page:
         await page.clock.install()
         await page.reload()
@@ -248,13 +279,26 @@ async def test_the_page_waits_while_text_is_selected_or_nobody_looks_and_says_so
         await page.clock.run_for(30_000)
         await page.evaluate("getSelection().removeAllRanges()")
         await page.get_by_role("button", name="Refreshing by itself").wait_for()
-        await page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away, configurable: true })")
-        await page.evaluate("away = true")
-        await page.clock.run_for(30_000)
         assert asked == []
         async with page.expect_response("**/"):
-            await page.evaluate("away = false; document.dispatchEvent(new Event('visibilitychange'))")
+            await page.clock.run_for(10_000)
         assert len(asked) == 1
+
+
+async def test_the_title_of_a_page_that_nobody_looks_at_is_true_too(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here, visit(browser, here.url) as page:
+        await page.clock.install()
+        await page.reload()
+        await page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away })")
+        await page.evaluate("away = true; document.dispatchEvent(new Event('visibilitychange'))")
+        here.simulator.fail(here.sids[1], "500")
+        await here.poll(here.sids[1])
+        await page.clock.run_for(10_000)
+        await expect(page).to_have_title("1 down · SIP trunks")
+        here.simulator.heal(here.sids[1])
+        await here.poll(here.sids[1])
+        await page.evaluate("away = false; document.dispatchEvent(new Event('visibilitychange'))")
+        await expect(page).to_have_title("all up · SIP trunks")
 
 
 async def test_an_answer_that_comes_late_does_not_undo_a_later_wish(tmp_path: Path, browser: Browser) -> None:
@@ -273,6 +317,41 @@ async def test_an_answer_that_comes_late_does_not_undo_a_later_wish(tmp_path: Pa
         assert [bool(route.request.failure) for route in held] == [True]
 
 
+@pytest.mark.parametrize("throttled", [False, True])
+async def test_an_exporter_that_hangs_is_told(tmp_path: Path, browser: Browser, *, throttled: bool) -> None:
+    async with world(tmp_path) as here, visit(browser, here.url) as page:
+        await page.clock.install()
+        await page.reload()
+        held: list[Route] = []
+        await page.route("**/", lambda route: held.append(route))  # noqa: PLW0108 - the library asks functions for their parameters
+        async with page.expect_request("**/"):
+            await page.clock.run_for(10_000)
+        # Of a tab that nobody looks at, what is due goes off all at once, about once a minute.
+        await (page.clock.fast_forward(60_000) if throttled else page.clock.run_for(9_000))
+        await page.get_by_role("alert").wait_for()
+        assert (await page.get_by_role("alert").inner_text()).startswith("No answer from the exporter since ")
+        assert await page.title() == "no answer · SIP trunks"
+        await page.unroute("**/")
+        await page.clock.run_for(10_000)
+        await page.get_by_role("heading", name="All up").wait_for()
+        await page.get_by_role("alert").wait_for(state="hidden")
+
+
+async def test_what_is_searched_is_not_asked_for_anew_by_the_refresh(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here, visit(browser, here.url) as page:
+        await page.clock.install()
+        await page.reload()
+        held: list[Route] = []
+        await page.route("**/?q=first", lambda route: held.append(route))  # noqa: PLW0108 - the library asks functions for their parameters
+        await page.clock.run_for(5_000)
+        async with page.expect_request("**/?q=first"):
+            await page.get_by_label("Search properties").fill("first")
+            await page.get_by_label("Search properties").press("Enter")
+        await page.clock.run_for(9_000)
+        await page.get_by_role("alert").wait_for()
+        assert len(held) == 1
+
+
 async def test_the_page_comes_up_to_date_and_searches_where_its_address_holds_a_password(
     tmp_path: Path, browser: Browser
 ) -> None:
@@ -289,7 +368,7 @@ async def test_the_page_comes_up_to_date_and_searches_where_its_address_holds_a_
         await page.close()
 
 
-async def test_the_page_says_that_what_it_shows_is_old_where_nobody_answers(tmp_path: Path, browser: Browser) -> None:
+async def test_the_page_says_that_what_it_shows_is_old_where_no_new_one_comes(tmp_path: Path, browser: Browser) -> None:
     async with world(tmp_path) as here, visit(browser, here.url) as page:
         await page.clock.install()
         await page.reload()
@@ -297,8 +376,8 @@ async def test_the_page_says_that_what_it_shows_is_old_where_nobody_answers(tmp_
         await page.clock.run_for(10_000)
         await page.get_by_role("alert").wait_for()
         told, icon = await page.get_by_role("alert").inner_text(), page.locator("link[rel=icon]")
-        assert told.startswith("No answer from the exporter since ")
-        assert await page.title() == "no answer · SIP trunks"
+        assert told.startswith("HTTP 200 instead of the page since ")
+        assert await page.title() == "HTTP 200 · SIP trunks"
         assert await page.locator("main.old").count() == 1
         assert await icon.get_attribute("href") == await page.locator("#lost").get_attribute("data-icon")
         async with page.expect_response("**/"):
@@ -312,6 +391,23 @@ async def test_the_page_says_that_what_it_shows_is_old_where_nobody_answers(tmp_
         assert await page.title() == "all up · SIP trunks"
         assert await page.locator("main.old").count() == 0
         assert await icon.get_attribute("href") != await page.locator("#lost").get_attribute("data-icon")
+
+
+async def test_an_answer_that_is_no_page_is_told_from_none(tmp_path: Path, browser: Browser) -> None:
+    async with world(tmp_path) as here:
+        # A browser tells its console of such answers, so this is no `visit`.
+        page = await browser.new_page()
+        await page.clock.install()
+        await page.goto(here.url)
+        await page.route("**/*", lambda route: route.fulfill(status=503, body="busy"))
+        await page.clock.run_for(10_000)
+        await page.get_by_text("HTTP 503 instead of the page since ").wait_for()
+        await page.unroute("**/*")
+        await page.route("**/*", lambda route: route.abort())
+        await page.clock.run_for(10_000)
+        await page.get_by_text("No answer from the exporter since ").wait_for()
+        assert await page.title() == "no answer · SIP trunks"
+        await page.close()
 
 
 async def test_who_types_asks_once_and_may_come_back_to_what_was_found(tmp_path: Path, browser: Browser) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from exporter.api.listing import Listing
@@ -24,7 +25,7 @@ from exporter.web.app import MOST_WAITING, Queue
 from exporter.web.pages import trunks
 from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import LONGEST, h, said
-from exporter.web.pages.standing import LONG
+from exporter.web.pages.standing import LONG, WEEK
 from exporter.web.pages.wanted import Wanted
 from exporter.web.pages.words import REASONS, ago, since, span
 from tests.running import configuration, running, write
@@ -47,7 +48,7 @@ async def told(it: Running) -> tuple[str, list[str]]:
     """The overview's headline, and what it says is not well."""
     page = (await it.http.get("/")).text
     headline, troubles = re.findall(r"<h1.*?</h1>", page)[0], re.findall(r'<ul class="troubles".*?(?=<dl)', page)[0]
-    return plain(headline), [plain(each) for each in re.split(r'<li class="(?:bad|look|plain)">', troubles)[1:]]
+    return plain(headline), [plain(each) for each in re.split(r'<li class="(?:bad|look|plain)" [^>]*>', troubles)[1:]]
 
 
 async def test_the_pages_are_loaded_when_the_first_is_opened_and_not_before() -> None:
@@ -178,6 +179,28 @@ async def test_a_property_that_was_down_before_a_restart_is_so_since_its_last_su
     assert f"✕ Down, {since_success}; now: the API has trouble of its own" in page
 
 
+async def test_of_several_that_were_down_before_a_restart_the_latest_is_told_by_its_last_success(
+    tmp_path: Path,
+) -> None:
+    now = NOW
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        text = configuration(simulator, state=f"path: {tmp_path / 'state'}", api="max_attempts: 1")
+        path = write(tmp_path, simulator, text)
+        async with running(path, lambda: now) as it:
+            await it.ready()
+            now += 1800
+            await it.poll(simulator.carrier.property_sids[0])
+        for sid in simulator.carrier.property_sids:
+            simulator.fail(sid, "500")
+        now += 1800
+        async with running(path, lambda: now) as it:
+            await it.ready()
+            headline, (trouble,) = await told(it)
+    latest = "the latest with no success since 14:43 UTC, for 30 min"
+    assert headline == f"✕ 2 of 2 properties down, {latest}"
+    assert trouble.startswith(f"2 properties down, the first with no success since 14:13 UTC, for 1 h, {latest}; now: ")
+
+
 async def test_the_page_of_a_property_measures_as_the_overview_does(tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
         late, differs = simulator.carrier.property_sids
@@ -201,6 +224,21 @@ async def test_the_page_of_a_property_measures_as_the_overview_does(tmp_path: Pa
     assert "known for 1 of 2 properties" in overview
 
 
+async def test_for_how_long_a_state_lasts_that_is_not_told_nobody_knows(tmp_path: Path) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=2, exact=True), lambda: NOW) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        first, second = simulator.carrier.trunks(sid)
+        for trunk, begun in ((first, NOW - 7200), (second, NOW - 3600)):
+            simulator.carrier.put(sid, replace(trunk, provisioning_state=2, modified=int(begun)))
+        async with running(write(tmp_path, simulator), lambda: NOW) as it:
+            await it.ready()
+            simulator.carrier.put(sid, replace(first, provisioning_state=UNSET))
+            await it.poll(sid)
+            page = (await it.http.get(f"/properties/{sid}?sort=since")).text
+    cells = re.findall(r'<td data-label="In it for">(.*?)</td>', page)
+    assert [plain(cell) for cell in cells] == ["1 h", "—"]
+
+
 async def test_a_property_without_an_active_trunk_is_named(tmp_path: Path) -> None:
     async with Simulator(SimulatorOptions(properties=1, trunks=0)) as simulator:
         accounts = f"properties: [{{sid: {simulator.carrier.property_sids[0]}, name: '\u3164 '}}]"
@@ -208,7 +246,51 @@ async def test_a_property_without_an_active_trunk_is_named(tmp_path: Path) -> No
             await it.ready()
             # What cannot be seen is no name.
             named = f"1 property without an active trunk {simulator.carrier.property_sids[0]}"
-            assert await told(it) == ("✓ All up: 1 property", [named])
+            assert await told(it) == ("▲ 1 of 1 property up, but not all is as it should be", [named])
+
+
+async def test_active_trunks_are_missed_as_long_as_the_alert_fires(tmp_path: Path) -> None:
+    now = NOW
+    async with Simulator(SimulatorOptions(properties=2, trunks=1, exact=True), lambda: now) as simulator:
+        other, sid = simulator.carrier.property_sids
+        for each in (sid, other):
+            simulator.carrier.put(each, replace(simulator.carrier.trunks(each)[0], end_date=None))
+        async with running(write(tmp_path, simulator), lambda: now) as it:
+            await it.ready()
+            now += WEEK
+            await it.poll(sid)
+            well = await told(it)
+            simulator.carrier.remove(sid, simulator.carrier.trunks(sid)[0].sip_trunk_sid)
+            await it.poll(sid)
+            now += WEEK - 1
+            headline, troubles = await told(it)
+            page = (await it.http.get(f"/properties/{sid}")).text
+            rows = re.findall(r'<tr data-key="([^"]*)"', (await it.http.get("/")).text)
+            now += 1
+            after = await told(it)
+            name = it.daemon.poller.properties[sid].target.identity.name
+    assert well == ("✓ All up: 2 properties", [])
+    assert headline == "▲ 2 of 2 properties up, but not all is as it should be"
+    assert troubles == [f"1 property without an active trunk {name}"]
+    assert 'class="verdict look"' in page
+    assert "It has no active trunk." in plain(page)
+    assert rows == [sid, other]
+    assert after == (well[0], [f"1 property without an active trunk for a week or longer {name}"])
+
+
+async def test_where_an_end_cannot_be_read_nobody_says_that_no_trunk_is_active(tmp_path: Path) -> None:
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=1)) as simulator,
+        running(write(tmp_path, simulator)) as it,
+    ):
+        await it.ready()
+        (sid,) = simulator.carrier.property_sids
+        simulator.carrier.put(sid, replace(simulator.carrier.trunks(sid)[0], end_date="soon"))
+        await it.poll(sid)
+        page = plain((await it.http.get(f"/properties/{sid}")).text)
+        assert await told(it) == ("✓ All up: 1 property", [])
+    assert "not known" in page
+    assert "no active trunk." not in page
 
 
 async def test_a_page_says_of_when_it_is_and_since_when_it_is_watched(tmp_path: Path) -> None:
@@ -239,7 +321,7 @@ async def test_what_is_down_is_told_by_reason_and_the_first_few_by_name(tmp_path
         for sid in many:
             simulator.fail(sid, "403")
         simulator.fail(one, "404")
-        async with running(write(tmp_path, simulator)) as it:
+        async with running(write(tmp_path, simulator), lambda: NOW) as it:
             await it.ready()
             headline, troubles = await told(it)
             name = it.daemon.poller.properties[one].target.identity.name
@@ -255,6 +337,40 @@ async def test_what_is_down_is_told_by_reason_and_the_first_few_by_name(tmp_path
     assert name in troubles[1]
     assert "Up: polled" in plain(well_page.text)
     assert "No trunks are shown: no poll has brought a complete list yet." in plain(ill_page.text)
+
+
+async def test_what_is_new_looks_new_beside_what_is_old(tmp_path: Path) -> None:
+    now = NOW
+    async with Simulator(SimulatorOptions(properties=3, trunks=3, exact=True), lambda: now) as simulator:
+        old, new, _ = simulator.carrier.property_sids
+        text = configuration(simulator, poll="interval: 5m, stale_after: 10m", api="max_attempts: 1")
+        async with running(write(tmp_path, simulator, text), lambda: now) as it:
+            await it.ready()
+            for sid, moment in ((old, NOW), (new, NOW + 7200)):
+                now = moment
+                trunk = simulator.carrier.trunks(sid)[0]
+                simulator.carrier.put(sid, replace(trunk, provisioning_state=1, modified=int(now)))
+                await it.poll(sid)
+            now += 7200
+            pollers = [it.daemon.poller.properties[sid] for sid in (old, new)]
+            for poller in pollers:
+                poller.rhythm.due = asyncio.get_running_loop().time() - 301
+            _, (late, delayed) = await told(it)
+            for sid, moment in ((old, NOW), (new, NOW + 14_370)):
+                now = moment
+                simulator.fail(sid, "403")
+                await it.poll(sid)
+            now = NOW + 14_400
+            headline, (down, *_) = await told(it)
+            pollers[1].down_since = NOW + 30
+            same_minute, (both, *_) = await told(it)
+    first, latest = "first since 14:13 UTC, for 4 h", "latest since 16:13 UTC, for 2 h"
+    assert late.startswith(f"2 properties overdue: no poll has ended of the {first}, of the {latest} ")
+    assert delayed.startswith(f"Provisioning does not end: trunks of 2 properties, the {first}, the {latest} ")
+    assert headline == "✕ 2 of 3 properties down, the latest since 18:12 UTC, for 30 s"
+    assert down.startswith(f"2 properties down, the {first}, the latest since 18:12 UTC, for 30 s; now: ")
+    assert same_minute == "✕ 2 of 3 properties down, since 14:13 UTC, for 4 h"
+    assert both.startswith("2 properties down, since 14:13 UTC, for 4 h; now: ")
 
 
 async def test_a_look_up_of_properties_that_fails_is_told(tmp_path: Path) -> None:
@@ -287,13 +403,14 @@ async def test_a_configuration_that_was_refused_is_told_until_one_is_taken(tmp_p
     assert after == ("✓ All up: 1 property", [])
 
 
-async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_metrics(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("detail", "where"), [("trunk", ": /metrics has them."), ("property", ".")])
+async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_metrics_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detail: str, where: str
 ) -> None:
     monkeypatch.setattr("exporter.api.listing.MOST_KEPT_OF_ONE", 0)
     async with (
         Simulator(SimulatorOptions(properties=1, trunks=3)) as simulator,
-        running(write(tmp_path, simulator)) as it,
+        running(write(tmp_path, simulator, configuration(simulator, metrics=f"detail: {detail}"))) as it,
     ):
         await it.ready()
         (sid,) = simulator.carrier.property_sids
@@ -301,7 +418,7 @@ async def test_trunks_for_whose_list_there_was_no_room_are_said_to_be_in_the_met
         simulator.carrier.put(sid, replace(simulator.carrier.trunks(sid)[0], provisioning_state=1, modified=1))
         await it.poll(sid)
         _, (trouble,) = await told(it)
-    assert "There was no room to keep the list of its trunks: /metrics has them." in page
+    assert f"There was no room to keep the list of its trunks{where} " in page
     assert "Up: polled" in page
     assert trouble.startswith("Provisioning does not end: trunks of 1 property, since ")
 
@@ -337,7 +454,7 @@ async def test_a_poll_that_ends_while_the_trunks_are_read_leaves_the_page_whole(
         monkeypatch.setattr(Listing, "records", overtaken)
         page = await it.http.get(f"/properties/{sid}")
     assert page.status_code == 200
-    assert re.findall(r'data-key="([^"]*)"', page.text) == sorted(left, key=page.text.index)
+    assert re.findall(r'<tr data-key="([^"]*)"', page.text) == sorted(left, key=page.text.index)
 
 
 async def test_long_lists_are_looked_through_beside_the_event_loop(
@@ -411,7 +528,7 @@ async def test_provisioning_that_does_not_end_is_told_when_the_alert_fires(tmp_p
     assert headline == "▲ 2 of 2 properties up, but not all is as it should be"
     assert troubles == [f"Provisioning does not end: trunks of 1 property, {since_modified} {name}"]
     assert page.count("▲ Up: polled") == page.count(f"provisioning of a trunk does not end, {since_modified}.") == 1
-    assert re.findall(r'data-key="([^"]*)"', filtered) == [sid]
+    assert re.findall(r'<tr data-key="([^"]*)"', filtered) == [sid]
     assert "provisioning for 1 h" in plain(filtered)
     assert one_left == (headline, troubles)
     assert after == ("✓ All up: 2 properties", [])
@@ -431,7 +548,8 @@ async def test_of_a_trunk_whose_state_the_api_does_not_tell_no_time_in_it_is_sho
 def test_the_pages_call_as_long_what_the_alert_does() -> None:
     rules = (Path(__file__).parents[2] / "deploy/prometheus/rules/siptrunk-alerts.yml").read_text()
     (seconds,) = re.findall(r"SipTrunkProvisioningStuck\n +expr: .* > (\d+)\n", rules)
-    assert int(seconds) == LONG
+    (days,) = re.findall(r"SipTrunkNoActiveTrunks\n(?: .*\n)*? +max_over_time\(\S+\[(\d+)d:1h\]\) > 0\n", rules)
+    assert (int(seconds), int(days) * 86_400) == (LONG, WEEK)
 
 
 async def test_a_state_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
@@ -469,6 +587,21 @@ async def test_polls_that_do_not_come_when_they_should_are_told(tmp_path: Path) 
             late = it.daemon.poller.properties[simulator.carrier.property_sids[0]]
             late.rhythm.due = asyncio.get_running_loop().time() - 301
             _, (trouble,) = await told(it)
+    assert trouble.startswith("1 property overdue: no poll has ended since ")
+
+
+async def test_a_poll_that_is_asked_for_out_of_turn_is_not_overdue_before_its_turn(tmp_path: Path) -> None:
+    now = NOW
+    async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
+        path = write(tmp_path, simulator, configuration(simulator, poll="interval: 5m, stale_after: 10m"))
+        async with running(path, lambda: now) as it:
+            await it.ready()
+            it.daemon.poller.properties[simulator.carrier.property_sids[0]].rhythm.ask()
+            now += 600
+            at_once = await told(it)
+            now += 1
+            _, (trouble,) = await told(it)
+    assert at_once == ("✓ All up: 2 properties", [])
     assert trouble.startswith("1 property overdue: no poll has ended since ")
 
 

@@ -55,7 +55,15 @@ async def changes(endpoints: Endpoints, wanted: Wanted) -> str:
 
 def entries(endpoints: Endpoints, some: Iterable[Change], now: float, up: str = "") -> Html:
     """List changes, each with its property and trunk to look at."""
-    listed = [h.li(ago(each.seen, now), " ", h.span(_told(endpoints, each, up))) for each in some]
+    listed = [
+        h.li(
+            ago(each.seen, now),
+            " ",
+            h.span(_told(endpoints, each, up)),
+            data_key=f"{each.seen} {each.property_sid} {each.trunk_sid} {each.field}",
+        )
+        for each in some
+    ]
     return h.ol(listed, class_="changes") if listed else h.p("Nothing has changed.")
 
 

@@ -16,7 +16,7 @@ from exporter.web.pages.charts import bars, worst
 from exporter.web.pages.html import Content, Html, h, said
 from exporter.web.pages.layout import document, figure, property_link, table
 from exporter.web.pages.standing import LEVELS, STATES, WORDS, Row, due, row_of
-from exporter.web.pages.words import ago, lasting, number, plural, reason_of, sign, since, span
+from exporter.web.pages.words import ago, lasting, number, plural, reason_of, sign, since, since_each, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ NAMED = 5
 
 
 _SORTS: dict[str, Callable[[Row], Any]] = {
-    "state": lambda row: (list(WORDS).index(row.state), not (row.drift or row.delayed), row.down_since, row.name),
+    "state": lambda row: (list(WORDS).index(row.state), not row.askew, row.down_since, row.name),
     "name": lambda row: row.name,
     "age": lambda row: row.shown.health.last_success or 0.0,
     "trunks": lambda row: row.total("trunks"),
@@ -46,13 +46,17 @@ async def overview(endpoints: Endpoints, wanted: Wanted) -> str:
     rows, slowest = await _gather(endpoints)
     now = endpoints.clock()
     troubles = [*_troubles(endpoints, rows, now)]
-    level, verdict, title = _verdict(endpoints, rows, {each for each, _ in troubles}, now)
+    level, verdict, title = _verdict(endpoints, rows, {each for each, _, _ in troubles}, now)
     found = wanted.sorted((row for row in rows if row.passes(wanted)), _SORTS, "state")
     told = worst(slowest, "poll")
     changes = await _changes(endpoints, now)
     main = [
         h.h1(h.span(LEVELS[level], aria_hidden="true"), " ", verdict, class_=f"verdict {level}"),
-        h.ul([h.li(told, class_=each) for each, told in troubles], class_="troubles", aria_label="What is not well"),
+        h.ul(
+            [h.li(told, class_=each, data_key=key) for each, key, told in troubles],
+            class_="troubles",
+            aria_label="What is not well",
+        ),
         _share(endpoints),
         _figures(rows),
         h.div(
@@ -98,8 +102,9 @@ def _verdict(endpoints: Endpoints, rows: Sequence[Row], levels: set[str], now: f
     """Give how bad it is, that in a sentence, and in a word; it claims no more than was looked at."""
     every = plural(len(rows), "property", "properties")
     if down := [row for row in rows if row.down]:
-        first = min(down, key=lambda row: row.down_since)
-        return "bad", [f"{len(down):,} of {every} down, ", first.downtime(now)], f"{len(down):,} down"
+        # The latest alone: who is called at night is to see that it is something new.
+        *_, lasting = _downtimes(down, now)
+        return "bad", [f"{len(down):,} of {every} down, ", lasting], f"{len(down):,} down"
     if endpoints.trouble():
         return "bad", "The exporter is in trouble", "in trouble"
     if failing := [each for each in endpoints.poller.discoveries.values() if each.last_error and not each.names]:
@@ -125,46 +130,54 @@ def _verdict_where_none_is_bad(endpoints: Endpoints, rows: Sequence[Row], levels
     return "good", f"All up: {every}{agreed}", "all up"
 
 
-def _troubles(endpoints: Endpoints, rows: Sequence[Row], now: float) -> Iterator[tuple[str, Content]]:
-    """Give all that is not well, each with how bad it is: the worst first."""
+def _troubles(endpoints: Endpoints, rows: Sequence[Row], now: float) -> Iterator[tuple[str, str, Content]]:
+    """Give all that is not well, each with how bad it is and what tells it from the others: the worst first."""
     if trouble := endpoints.trouble():
-        yield "bad", [h.strong("The exporter itself: "), trouble]
+        yield "bad", "exporter", [h.strong("The exporter itself: "), trouble]
     for group in _alike((row for row in rows if row.down), lambda row: row.shown.health.reason):
-        yield "bad", _down(group, now)
+        yield "bad", f"down {group[0].shown.health.reason}", _down(group, now)
     failing = [each for each in endpoints.poller.discoveries.values() if each.last_error]
     for discoveries in _alike(failing, lambda each: (bool(each.names), reason_of(each.last_error or "")[0])):
-        yield "look" if discoveries[0].names else "bad", _not_looked_up(discoveries, now)
+        level = "look" if discoveries[0].names else "bad"
+        key = f"{level} {reason_of(discoveries[0].last_error or '')[0]}"
+        yield level, key, _not_looked_up(discoveries, now)
     for what, moment in endpoints.telemetry.refused.items():
         head = h.strong(f"The {what} could not be loaded anew, the old one stays")
-        yield "look", [head, ", ", since(moment, now), h.small("The log names the faults.")]
+        yield "look", what, [head, ", ", since(moment, now), h.small("The log names the faults.")]
     if unwritten := endpoints.telemetry.unwritten_since:
         head = h.strong("The state file cannot be written: what is seen now is forgotten at a restart")
-        yield "look", [head, ", ", since(unwritten, now), h.small("The log says why.")]
+        yield "look", "state", [head, ", ", since(unwritten, now), h.small("The log says why.")]
     budget, interval = endpoints.poller.config.api.requests_per_second, endpoints.poller.config.poll.interval
     if budget and len(rows) > budget * interval:
         takes = f"{span(len(rows) / budget)}, not {span(interval)}"
         needs = f"{len(rows):,} properties at {budget:g} requests a second take {takes}"
-        yield "look", [h.strong("The request budget is too small: "), needs]
+        yield "look", "budget", [h.strong("The request budget is too small: "), needs]
     yield from _troubles_of(rows, now)
 
 
-def _troubles_of(rows: Sequence[Row], now: float) -> Iterator[tuple[str, Content]]:
+def _troubles_of(rows: Sequence[Row], now: float) -> Iterator[tuple[str, str, Content]]:
     """Give what is not well of properties beside being down."""
     if late := [row for row in rows if row.state == "late"]:
-        oldest = min(row.shown.health.last_success or now for row in late)
+        ended = since_each([row.shown.health.last_success or now for row in late], now, "of ")
         head = h.strong(f"{plural(len(late), 'property', 'properties')} overdue: no poll has ended")
-        yield "look", [head, " ", since(oldest, now), _named(late, "late")]
+        yield "look", "late", [head, " ", ended, _named(late, "late")]
     if drift := [row for row in rows if row.drift]:
         many = plural(sum(row.drift for row in drift), "thing")
         head = h.strong(f"Not as agreed: {many} in {plural(len(drift), 'property', 'properties')}")
-        yield "look", [head, _named(drift, "drift")]
+        yield "look", "drift", [head, _named(drift, "drift")]
     if delayed := [row for row in rows if row.delayed]:
         head = h.strong(f"Provisioning does not end: trunks of {plural(len(delayed), 'property', 'properties')}")
-        yield "look", [head, ", ", since(min(row.delayed for row in delayed), now), _named(delayed, "delayed")]
-    if barren := [row for row in rows if row.barren]:
-        head = h.strong(f"{plural(len(barren), 'property', 'properties')} without an active trunk")
-        # Somebody may want it so.
-        yield "plain", [head, _named(barren, "barren")]
+        begun = since_each([row.delayed for row in delayed], now)
+        yield "look", "delayed", [head, ", ", begun, _named(delayed, "delayed")]
+    barren = [row for row in rows if row.barren]
+    if bereft := [row for row in barren if row.bereft]:
+        head = h.strong(f"{plural(len(bereft), 'property', 'properties')} without an active trunk")
+        yield "look", "bereft", [head, _named(bereft, "barren")]
+    if unused := [row for row in barren if not row.bereft]:
+        many = plural(len(unused), "property", "properties")
+        head = h.strong(f"{many} without an active trunk, as far as is known for a week or longer")
+        # As if not in use: no alert fires for them either.
+        yield "plain", "unused", [head, _named(unused, "barren")]
 
 
 def _alike(each: Iterable[Item], key: Callable[[Item], Any]) -> list[list[Item]]:
@@ -189,6 +202,14 @@ def _not_looked_up(discoveries: Sequence[Discovery], now: float) -> Content:
     ]
 
 
+def _downtimes(down: Sequence[Row], now: float) -> list[Content]:
+    """Say since when the first is down, and the latest where that is to be told apart."""
+    first, latest = min(down, key=lambda row: row.down_since), max(down, key=lambda row: row.down_since)
+    if first.down_since // 60 == latest.down_since // 60:
+        return [first.downtime(now)]
+    return [first.downtime(now, "the first "), latest.downtime(now, "the latest ")]
+
+
 def _down(group: Sequence[Row], now: float) -> Content:
     first = min(group, key=lambda row: row.down_since)
     reason, detail = reason_of(first.shown.health.last_error or "")
@@ -196,7 +217,11 @@ def _down(group: Sequence[Row], now: float) -> Content:
     parts = ((stale, "last good data still shown"), (len(group) - stale, "no data shown"))
     told = "; ".join(words if count == len(group) else f"{count:,} with {words}" for count, words in parts if count)
     return [
-        h.strong(f"{plural(len(group), 'property', 'properties')} down, ", first.downtime(now), f"; now: {reason}"),
+        h.strong(
+            f"{plural(len(group), 'property', 'properties')} down",
+            [[", ", each] for each in _downtimes(group, now)],
+            f"; now: {reason}",
+        ),
         f"; {told}",
         _named(group, "failing"),
         h.small(said(detail)) if detail else None,
@@ -204,9 +229,10 @@ def _down(group: Sequence[Row], now: float) -> Content:
 
 
 def _named(group: Sequence[Row], state: str) -> Html:
-    links = [h.li(property_link(row.shown.identity.sid, row.shown.identity.name)) for row in group[:NAMED]]
+    known = (row.shown.identity for row in group[:NAMED])
+    links = [h.li(property_link(each.sid, each.name), data_key=each.sid) for each in known]
     if len(group) > NAMED:
-        links.append(h.li(h.a(f"and {len(group) - NAMED:,} more", href=f"?state={state}")))
+        links.append(h.li(h.a(f"and {len(group) - NAMED:,} more", href=f"?state={state}"), data_key="and more"))
     return h.ul(links, class_="named")
 
 

@@ -1,10 +1,10 @@
 // All works without it. It brings the page up to date by itself, and filters while one types.
 "use strict";
 (() => {
-  const EVERY = 10000, PATIENCE = 250;
+  const EVERY = 10000, LIMIT = 8000, PATIENCE = 250;
   const live = document.getElementById("live"), lost = document.getElementById("lost");
   const main = document.getElementById("main"), news = document.getElementById("news");
-  let typing = 0, paused = false, loading = new AbortController();
+  let typing = 0, paused = false, loading = null;
 
   // What is moved the new way keeps the focus.
   const move = Element.prototype.moveBefore ?? Element.prototype.insertBefore;
@@ -34,30 +34,37 @@
 
   const load = async (address) => {
     // The page has one request under way at most, and no answer undoes a later one.
-    loading.abort();
-    const mine = loading = new AbortController();
+    loading?.abort();
+    const mine = loading = new AbortController(), limit = setTimeout(() => mine.abort(), LIMIT);
+    let what = "No answer from the exporter", title = "no answer";
     const url = new URL(address, location.href);
     // With a name and password in it nothing is fetched; the browser sends them all the same.
     url.username = url.password = "";
     try {
-      const signal = AbortSignal.any([mine.signal, AbortSignal.timeout(EVERY)]);
-      const answer = await fetch(url, { headers: { Accept: "text/html" }, signal });
+      const answer = await fetch(url, { headers: { Accept: "text/html" }, signal: mine.signal });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById("main");
-      if (!fresh) throw new Error(`HTTP ${answer.status}`);
+      if (!fresh) {
+        title = `HTTP ${answer.status}`;
+        throw new Error(what = `${title} instead of the page`);
+      }
       become(main, fresh);
       // Who hears the page is told when it is another.
       if (document.title !== page.title) news.textContent = document.title = page.title;
       become(document.querySelector("link[rel=icon]"), page.querySelector("link[rel=icon]"));
       lost.hidden = true;
-    } catch (error) {
-      if (mine.signal.aborted || !lost.hidden) return;
+    } catch {
+      // Given up for a later one, or told already.
+      if (loading !== mine || (!lost.hidden && lost.textContent.startsWith(what))) return;
       const since = new Date().toISOString().slice(11, 19), made = main.querySelector(".made time").textContent;
-      lost.textContent = `No answer from the exporter since ${since} UTC: what is below is as of ${made}.`;
+      lost.textContent = `${what} since ${since} UTC: what is below is as of ${made}.`;
       lost.hidden = false;
       main.classList.add("old");
-      document.title = "no answer · SIP trunks";
+      document.title = `${title} · SIP trunks`;
       document.querySelector("link[rel=icon]").href = lost.dataset.icon;
+    } finally {
+      clearTimeout(limit);
+      if (loading === mine) loading = null;
     }
   };
 
@@ -90,7 +97,8 @@
   };
   const refresh = () => {
     say();
-    if (!paused && !document.hidden && !waits()) load(location.href);
+    // One under way is let end, in an answer or at its limit: begun anew each time, none would ever be missed.
+    if (!paused && !waits() && !loading) load(location.href);
   };
 
   live.hidden = false;

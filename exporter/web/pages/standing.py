@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LONG = 3600
 """Seconds on its way from which on a trunk is told of, as the alert SipTrunkProvisioningStuck does."""
+WEEK = 7 * 86_400
+"""Seconds from which on nobody misses an active trunk where there is none, as the alert SipTrunkNoActiveTrunks ends."""
 WORDS = {
     "down": "down, no data",
     "stale": "down, last good data",
@@ -40,7 +42,8 @@ _LEVEL_OF = {"down": "bad", "stale": "bad", "late": "look", "waiting": "plain", 
 class Row(NamedTuple):
     """A property as the pages tell of it; `due` is in how many seconds the next poll comes.
 
-    `delayed` is since which Unix time a trunk is on its way, where that is long, else 0.
+    `delayed` is since which Unix time a trunk is on its way, where that is long, else 0; `in_use` is whether it
+    is known to have had an active trunk within the last week.
     """
 
     shown: Shown
@@ -48,6 +51,7 @@ class Row(NamedTuple):
     state: str
     due: float
     delayed: float
+    in_use: bool
 
     @property
     def name(self) -> tuple[str, str]:
@@ -80,20 +84,34 @@ class Row(NamedTuple):
         health = self.shown.health
         return health.last_success if sum(health.failures.values()) == health.polls else None
 
-    def downtime(self, now: float) -> Content:
-        """Say since when it is down, or where that was before the start, since when there was no success."""
-        return ["no success " if self._success_before_start else None, since(self.down_since or now, now)]
+    def downtime(self, now: float, which: str = "") -> Content:
+        """Say since when it is down, or where that was before the start, since when there was no success.
+
+        `which` of several it is goes before.
+        """
+        unknown = f"{which and 'with '}no success " if self._success_before_start else None
+        return [which, unknown, since(self.down_since or now, now)]
 
     @property
     def barren(self) -> bool:
-        """Whether it is known to have no active trunk."""
-        return self.total("active_trunks") == 0
+        """Whether it is known to have no active trunk: none whose EndDate nobody can read either."""
+        return self.total("active_trunks") == self.total("active_channel_limit") == 0
+
+    @property
+    def bereft(self) -> bool:
+        """Whether it has no active trunk left, and somebody may miss it."""
+        return self.barren and self.in_use
+
+    @property
+    def askew(self) -> bool:
+        """Whether it is not as it should be, though it can be polled."""
+        return bool(self.drift or self.delayed or self.bereft)
 
     @property
     def level(self) -> str:
         """How bad it is."""
         level = _LEVEL_OF[self.state]
-        return "look" if level in ("good", "plain") and (self.drift or self.delayed) else level
+        return "look" if level in ("good", "plain") and self.askew else level
 
     def total(self, key: str) -> int:
         """Give a number of its summary, -1 where it is not known: less than all that are."""
@@ -117,13 +135,16 @@ class Row(NamedTuple):
 def row_of(endpoints: Endpoints, shown: Shown, poller: PropertyPoller) -> Row:
     """Say how a property is."""
     due, health = poller.rhythm.due - asyncio.get_running_loop().time(), shown.health
+    interval = endpoints.poller.config.poll.interval
     begun = poller.on_the_way_since if shown.summary else None
     delayed = begun if begun is not None and begun < endpoints.clock() - LONG else 0
     if health.up:
-        state = "late" if due < -endpoints.poller.config.poll.interval else "up"
+        # Asked for out of turn it is due, and not overdue before it would have been in its turn.
+        behind = -due if poller.rhythm.due else endpoints.clock() - (health.last_poll or 0) - interval
+        state = "late" if behind > interval else "up"
     else:
         state = "waiting" if health.up is None else "stale" if shown.summary else "down"
-    return Row(shown, poller, state, due, delayed)
+    return Row(shown, poller, state, due, delayed, poller.active_until > endpoints.clock() - WEEK)
 
 
 def due(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -36,10 +37,10 @@ STATES = {
 
 
 class Row(NamedTuple):
-    """A trunk as the page tells of it; `drift` says what is not as agreed."""
+    """A trunk as the page tells of it; `since` is None where no state is told, `drift` says what is not as agreed."""
 
     trunk: Trunk
-    since: int
+    since: int | None
     active: bool | None
     drift: tuple[str, ...]
 
@@ -54,7 +55,7 @@ class Row(NamedTuple):
 _SORTS: dict[str, Callable[[Row], Any]] = {
     "name": lambda row: (row.trunk.name or "").casefold(),
     "state": lambda row: row.trunk.state,
-    "since": lambda row: row.since,
+    "since": lambda row: row.since or inf,
     "limit": lambda row: -1 if row.trunk.channel_limit is None else row.trunk.channel_limit,
     "active": lambda row: -1 if row.active is None else row.active,
     "type": lambda row: row.trunk.trunk_type,
@@ -136,7 +137,9 @@ def _standing(row: PropertyRow, view: PropertyView) -> Content:
 def _why_none(endpoints: Endpoints, row: PropertyRow) -> str:
     """Say why no trunks are shown."""
     if row.shown.summary:
-        return f"There was no room to keep the list of its trunks: {endpoints.telemetry_path} has them."
+        has_them = endpoints.poller.config.metrics.detail == "trunk"
+        where = f": {endpoints.telemetry_path} has them." if has_them else "."
+        return f"There was no room to keep the list of its trunks{where}"
     if row.shown.health.last_success is None:
         return "No trunks are shown: no poll has brought a complete list yet."
     return "No data are served, and no trunks are shown: the last good ones are too old, or were withdrawn."
@@ -158,7 +161,12 @@ def _listed(view: PropertyView, wanted: Wanted, hidden: frozenset[str]) -> Conte
     there = {trunk.sid for trunk in view.trunks}
     blank = dict.fromkeys(hidden)
     rows = [
-        Row(replace(trunk, **blank) if blank else trunk, begun, trunk.active(view.now), drift.get(trunk.sid, ()))
+        Row(
+            replace(trunk, **blank) if blank else trunk,
+            begun if begun > 0 else None,
+            trunk.active(view.now),
+            drift.get(trunk.sid, ()),
+        )
         for trunk, begun in zip(view.trunks, view.since, strict=True)
     ]
     found = wanted.sorted((row for row in rows if row.passes(wanted)), _SORTS, "name")
@@ -225,7 +233,7 @@ def _row(row: Row, now: float) -> Html:
     return h.tr(
         h.th(said(named(trunk.name, trunk.sid)), h.small(said(trunk.sid)), scope="row"),
         h.td(sign(trunk.state), data_label="State"),
-        h.td(lasting(row.since, now) if row.since > 0 else "—", data_label="In it for"),
+        h.td(lasting(row.since, now) if row.since else "—", data_label="In it for"),
         h.td(number(trunk.channel_limit), class_="number", data_label="Channel limit"),
         h.td(_active(row), data_label="Active"),
         h.td(trunk.trunk_type.replace("_", " "), data_label="Type"),

@@ -9,6 +9,8 @@ from exporter.errors import Reason
 from exporter.web.pages.html import Content, Html, h, said
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exporter.history.changes import Change
 
 REASONS = {
@@ -91,6 +93,14 @@ def since(moment: float, now: float) -> Html:
     today = when.date() == datetime.fromtimestamp(now, UTC).date()
     clock = f"{when:%H:%M}" if today else f"{when:%d %b %Y, %H:%M}"
     return at(moment, f"since {clock} UTC, for {span(max(0, round(now - moment)))}")
+
+
+def since_each(moments: Sequence[float], now: float, of: str = "") -> Html:
+    """Say since when of several: of the latest too, so that what is new does not look old."""
+    first, latest = min(moments), max(moments)
+    if first // 60 == latest // 60:
+        return since(first, now)
+    return h.span(f"{of}the first ", since(first, now), f", {of}the latest ", since(latest, now))
 
 
 def sign(state: str, word: Content = None) -> Html:
