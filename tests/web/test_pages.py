@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tests.running import Running
 
 NOW = 1_790_000_000.0
+UNUSED = "1 property without an active trunk, as far as is known for a week or longer"
 
 
 def plain(markup: str) -> str:
@@ -245,8 +246,22 @@ async def test_a_property_without_an_active_trunk_is_named(tmp_path: Path) -> No
         async with running(write(tmp_path, simulator, configuration(simulator, accounts=accounts))) as it:
             await it.ready()
             # What cannot be seen is no name.
-            named = f"1 property without an active trunk {simulator.carrier.property_sids[0]}"
-            assert await told(it) == ("▲ 1 of 1 property up, but not all is as it should be", [named])
+            named = f"{UNUSED} {simulator.carrier.property_sids[0]}"
+            assert await told(it) == ("✓ All up: 1 property", [named])
+
+
+@pytest.mark.parametrize(("ended", "level"), [(WEEK - 1, "▲"), (WEEK, "✓")])
+async def test_at_the_first_look_the_ends_tell_whether_active_trunks_are_missed(
+    tmp_path: Path, ended: int, level: str
+) -> None:
+    async with Simulator(SimulatorOptions(properties=1, trunks=2, exact=True), lambda: NOW) as simulator:
+        (sid,) = simulator.carrier.property_sids
+        for trunk, end in zip(simulator.carrier.trunks(sid), (NOW - 3 * WEEK, NOW - ended), strict=True):
+            simulator.carrier.put(sid, replace(trunk, end_date=int(end)))
+        async with running(write(tmp_path, simulator), lambda: NOW) as it:
+            await it.ready()
+            headline, _ = await told(it)
+    assert headline.startswith(level)
 
 
 async def test_active_trunks_are_missed_as_long_as_the_alert_fires(tmp_path: Path) -> None:
@@ -275,7 +290,7 @@ async def test_active_trunks_are_missed_as_long_as_the_alert_fires(tmp_path: Pat
     assert 'class="verdict look"' in page
     assert "It has no active trunk." in plain(page)
     assert rows == [sid, other]
-    assert after == (well[0], [f"1 property without an active trunk for a week or longer {name}"])
+    assert after == (well[0], [f"{UNUSED} {name}"])
 
 
 async def test_where_an_end_cannot_be_read_nobody_says_that_no_trunk_is_active(tmp_path: Path) -> None:
