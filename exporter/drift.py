@@ -56,7 +56,7 @@ def block(view: PropertyView) -> str:
         return ""
     entries = [_entry(trunk, view.now) for trunk in view.trunks]
     lines = [
-        f"      # {_comment(view.identity.name)}, of account {view.identity.account_sid}",
+        f"      # {_comment(view.identity.name) or 'a property'} of account {view.identity.account_sid}",
         f"      - sid: {view.identity.sid}",
         "        expected:",
         "          only: true",

@@ -251,7 +251,7 @@ async def test_what_expect_prints_can_be_pasted_and_then_nothing_drifts_until_so
         _, after, _ = await finished("once", f"--config.file={path}")
 
         for each in simulator.carrier.property_sids:
-            assert f", of account {simulator.options.account_sid}\n      - sid: {each}\n" in output
+            assert f" of account {simulator.options.account_sid}\n      - sid: {each}\n" in output
             assert all(trunk.name in output for trunk in simulator.carrier.trunks(each))
     drift = parse(before)["siptrunk_drift"]
     trunks = sum(len(simulator.carrier.trunks(each)) for each in simulator.carrier.property_sids)

@@ -51,7 +51,8 @@ _COMPARED: tuple[tuple[Kind, str, Callable[[Trunk], Value]], ...] = (
 
 _OPTIONAL = (Kind.REFERENCE, Kind.CALLER_ID)
 """The kinds of what a trunk may do without; of the rest None is what an answer lacked, and that has not changed."""
-_NEEDED = ("name", "channel_limit", "provisioning_state", "type")
+_NEEDED = ("channel_limit", "provisioning_state", "type")
+"""The numbers that no trunk is without: what is kept of a name that an answer lacks might be long."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -156,7 +157,9 @@ def states_since(
             time = modified if modified and modified < seen else seen
         else:
             was, earlier = known
-            # One from the future was told by a clock that was ahead.
-            time = earlier if earlier < seen and (state == was or None in (state, was)) else seen
+            time = earlier if state == was or None in (state, was) else seen
+            # One from the future was told by a clock that was ahead, unless it is now that the clock is behind.
+            if time > seen >= (trunk.modified or seen):
+                time = seen
         times.append(-time if state is None else time)
     return times

@@ -155,6 +155,10 @@ class Keeper:
             file = StateFile(self._path)
             try:
                 lists = await self._in_thread(file.open)
+                if self._stopping.is_set():
+                    # It took so long that nobody waits for it any more.
+                    await self._in_thread(file.close)
+                    return
                 self._take(lists)
                 changes = await self._in_thread(file.changes, self._state.changes)
             except StateError as error:
@@ -251,14 +255,19 @@ class Keeper:
         if error.gone or await self._set_aside(error):
             await self._open()
 
+    def _tell(self, *, good: bool) -> None:
+        # After the stop another file may be told of, or none.
+        if not self._stopping.is_set():
+            self._telemetry.state_kept(good=good)
+
     def _well(self) -> None:
-        self._telemetry.state_kept(good=True)
+        self._tell(good=True)
         if self._said:
             log.info("the state file is written again")
         self._said = ""
 
     def _do_without(self, error: StateError, more: str = "") -> None:
-        self._telemetry.state_kept(good=False)
+        self._tell(good=False)
         self._again_at = self._time() + TRIED_EVERY
         message = f"{error}{more}"
         if message != self._said:

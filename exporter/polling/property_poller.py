@@ -124,8 +124,7 @@ class PropertyPoller:
         """
         now = self._around.clock()
         self._listing.restore(self._around.client, known.listing)
-        # A time from the future is one of a clock that was ahead; one below zero is not shown.
-        self._since = array("q", [min(each, int(now)) for each in known.since])
+        self._since = array("q", known.since)
         self._seen_at, self._lacking = min(known.compared, now), known.lacking
         if seen <= now:
             self._health = msgspec.structs.replace(self._health, last_success=seen)
@@ -259,6 +258,8 @@ class PropertyPoller:
         if before is not None:
             # What was recalled an earlier exporter may have read otherwise.
             since = self._since if len(before) == len(self._since) else states_since((), (), before, now)
+            if any(trunk.active(self._seen_at) for trunk in before):
+                self.active_until = max(self.active_until, self._seen_at)
             known = as_last_told(before, self._lacking)
             changes, lacking = compare(self.target.identity.sid, known, self._seen_at, after, now)
         if before is not after:

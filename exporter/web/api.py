@@ -73,18 +73,16 @@ async def changes(query: MultiMapping[str], poller: Poller, now: float) -> dict[
         until=_time(query, "until"),
     )
     most, skip = _number(query, "limit", 100, 1, MOST), _number(query, "skip", 0, 0, _MOST_SKIPPED)
+    until = wanted.until
+    if until is None:
+        # Where the clock was set back some were seen later than now.
+        until = math.nextafter(max((each.seen for each in poller.journal), default=now), math.inf)
     # One more than asked for tells whether there is another page.
     found = await seen(poller, wanted, skip, most + 1)
     following = None
     if len(found) > most:
         # What is seen from now on would shift the pages.
         same = [(key, value) for key, value in query.items() if key not in ("until", "limit", "skip")]
-        until = wanted.until
-        if until is None:
-            # Where the clock was set back some were seen later than now.
-            kept = [*poller.journal]
-            latest = await asyncio.to_thread(lambda: max((each.seen for each in kept), default=now))
-            until = math.nextafter(max(now, latest), math.inf)
         following = urlencode([*same, ("until", repr(until)), ("limit", most), ("skip", skip + most)])
     return {"now": now, "changes": [msgspec.structs.asdict(change) for change in found[:most]], "next": following}
 

@@ -132,7 +132,7 @@ class Endpoints(msgspec.Struct, frozen=True):
         response = web.StreamResponse(headers=FRESH)
         response.content_type = "application/json"
         response.charset = "utf-8"
-        pieces = written(self.poller, self.snapshot, self.clock())
+        pieces = written(self.poller, self.snapshot, self.clock)
         return await self._send(request, response, pieces, ready=False)
 
     async def _changes(self, request: web.Request) -> web.Response:

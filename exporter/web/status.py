@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from exporter import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from exporter.metrics.snapshot import Snapshot
     from exporter.model import Shown
@@ -17,15 +19,15 @@ if TYPE_CHECKING:
 LINKS = ("/config", "/api/v1/status", "/-/healthy", "/-/ready")
 
 
-def written(poller: Poller, snapshot: Snapshot, now: float) -> Iterator[bytes]:
-    """Write the exporter's state at Unix time `now` as JSON, the properties of its shard one by one.
+def written(poller: Poller, snapshot: Snapshot, clock: Callable[[], float]) -> Iterator[bytes]:
+    """Write the exporter's state by this Unix clock as JSON, the properties of its shard one by one.
 
     What is not known is null. A property is written when its turn comes, so that little is held for slow readers.
     """
     head = {
         "version": __version__,
         "ready": poller.ready,
-        "now": now,
+        "now": clock(),
         "discoveries": [
             {"account_sid": sid, "tried": discovery.tried, "error": discovery.last_error}
             for sid, discovery in poller.discoveries.items()
@@ -35,10 +37,18 @@ def written(poller: Poller, snapshot: Snapshot, now: float) -> Iterator[bytes]:
         "properties_elsewhere": poller.elsewhere,
     }
     told = [(shown, each.on_the_way_since) for sid, each in poller.properties.items() if (shown := snapshot.get(sid))]
-    yield json.dumps(head)[:-1].encode() + b', "properties": ['
+    yield encoded(head)[:-1] + b',"properties":['
     for at, each in enumerate(told):
-        yield b", " * bool(at) + json.dumps(entry_of(*each)).encode()
+        yield b"," * bool(at) + encoded(entry_of(*each))
     yield b"]}"
+
+
+def encoded(value: dict[str, Any]) -> bytes:
+    """Write an object as JSON, escaping what of its texts cannot be UTF-8."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
 
 
 def entry_of(shown: Shown, on_the_way_since: int | None) -> dict[str, Any]:

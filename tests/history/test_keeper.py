@@ -233,21 +233,6 @@ async def test_a_provisioning_state_lasts_over_a_restart(path: Path, api: FakeAp
 
 
 @on_fake_clock
-async def test_a_time_in_state_told_by_a_clock_that_was_ahead_is_put_right_at_the_start(
-    path: Path, api: FakeApi
-) -> None:
-    async with Kept(path, config(), lambda: fake_clock.unix_time() + 3600) as polled:
-        await polled.polls(1)
-        api.trunks["S1"] = [{"SipTrunkSid": "T1", "ProvisioningState": 3}, {"SipTrunkSid": "T2"}]
-        await polled.polls(2)
-    async with Kept(path, config()) as polled:
-        began = fake_clock.unix_time()
-        await polled.polls(1)
-        assert polled.value(SINCE, trunk_sid="T1") == pytest.approx(began, abs=1)
-        assert polled.value(SINCE, trunk_sid="T2") is None
-
-
-@on_fake_clock
 async def test_what_the_last_list_before_a_restart_lacked_hides_no_change(path: Path, api: FakeApi) -> None:
     async with Kept(path, config()) as polled:
         await polled.polls(1)

@@ -237,8 +237,8 @@ async def test_a_provisioning_state_lasts_from_the_last_modification_or_from_whe
 @on_fake_clock
 async def test_what_changed_while_answers_lacked_it_is_told_and_dated_when_it_is_seen(gaps: int, api: FakeApi) -> None:
     ends = int(EPOCH) + 90
-    full = {"Name": "a", "Type": 0, "ChannelLimit": 30, "ProvisioningState": 2, "EndDate": ends, "Modified": 1000}
-    after = full | {"Name": "b", "Type": 1, "ChannelLimit": 20, "ProvisioningState": 1}
+    full = {"Type": 0, "ChannelLimit": 30, "ProvisioningState": 2, "EndDate": ends, "Modified": 1000}
+    after = full | {"Type": 1, "ChannelLimit": 20, "ProvisioningState": 1}
     api.give("S1", "T1", "T2", **full)
     async with Polled(config()) as polled:
         await polled.polls(1)
@@ -249,7 +249,7 @@ async def test_what_changed_while_answers_lacked_it_is_told_and_dated_when_it_is
         assert set(counted(polled)) == {"caller_id"}
         api.trunks["S1"] = [{"SipTrunkSid": "T1", **after}, {"SipTrunkSid": "T2", **full}]
         await polled.polls(4)
-        kinds = {"renamed": 1, "type": 1, "channel_limit": 1, "provisioning_state": 1, "deactivated": 2}
+        kinds = {"type": 1, "channel_limit": 1, "provisioning_state": 1, "deactivated": 2}
         assert {kind: count for kind, count in counted(polled).items() if kind != "caller_id"} == kinds
         assert polled.value(SINCE, trunk_sid="T1") == pytest.approx(EPOCH + 60 * (1 + gaps), abs=60)
         assert polled.value(SINCE, trunk_sid="T2") == 1000

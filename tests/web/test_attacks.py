@@ -84,7 +84,8 @@ async def test_400_readers_that_take_nothing_of_their_answer_neither_hold_scrape
         await it.exporter.stop()
     assert more < 400 * 2**19
     assert late < 1.5
-    assert small < 200
+    # It has its turn among them, and does not come after all that they have.
+    assert small < 400
 
 
 def resident(process: int) -> int:

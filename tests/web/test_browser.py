@@ -289,8 +289,7 @@ async def test_the_title_of_a_page_that_nobody_looks_at_is_true_too(tmp_path: Pa
     async with world(tmp_path) as here, visit(browser, here.url) as page:
         await page.clock.install()
         await page.reload()
-        await page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away })")
-        await page.evaluate("away = true; document.dispatchEvent(new Event('visibilitychange'))")
+        await page.evaluate("away = true; Object.defineProperty(document, 'hidden', { get: () => away })")
         here.simulator.fail(here.sids[1], "500")
         await here.poll(here.sids[1])
         await page.clock.run_for(10_000)

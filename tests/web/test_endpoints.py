@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from exporter.config import parse
 from exporter.simulator import Simulator, SimulatorOptions
+from exporter.web.status import encoded
 from tests.running import configuration, running, write
 from tests.secrets import holds
 
@@ -115,6 +117,11 @@ async def test_what_the_api_says_cannot_harm_the_page_or_the_other_properties(tm
     assert page.status_code == 200
     assert page.text.count("&lt;b&gt;one&lt;/b&gt; two \ufffd") > 2
     assert "<b>" not in page.text
+
+
+def test_whatever_the_status_tells_can_be_written() -> None:
+    told = {"error": "\ud800", "more": ['"', None, 1.5]}
+    assert json.loads(encoded(told)) == told
 
 
 async def test_the_status_says_what_the_metrics_say(tmp_path: Path) -> None:

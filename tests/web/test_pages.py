@@ -293,7 +293,9 @@ async def test_active_trunks_are_missed_as_long_as_the_alert_fires(tmp_path: Pat
     assert after == (well[0], [f"{UNUSED} {name}"])
 
 
-async def test_where_an_end_cannot_be_read_nobody_says_that_no_trunk_is_active(tmp_path: Path) -> None:
+async def test_where_an_end_cannot_be_read_nobody_says_that_no_trunk_is_active_and_the_alert_is_told_of(
+    tmp_path: Path,
+) -> None:
     async with (
         Simulator(SimulatorOptions(properties=1, trunks=1)) as simulator,
         running(write(tmp_path, simulator)) as it,
@@ -303,9 +305,11 @@ async def test_where_an_end_cannot_be_read_nobody_says_that_no_trunk_is_active(t
         simulator.carrier.put(sid, replace(simulator.carrier.trunks(sid)[0], end_date="soon"))
         await it.poll(sid)
         page = plain((await it.http.get(f"/properties/{sid}")).text)
-        assert await told(it) == ("✓ All up: 1 property", [])
-    assert "not known" in page
-    assert "no active trunk." not in page
+        headline, troubles = await told(it)
+        name = it.daemon.poller.properties[sid].target.identity.name
+    assert headline == "▲ 1 of 1 property up, but not all is as it should be"
+    assert troubles == [f"1 property without a trunk that is known to be active {name}"]
+    assert "It has no trunk that is known to be active." in page
 
 
 async def test_a_page_says_of_when_it_is_and_since_when_it_is_watched(tmp_path: Path) -> None:

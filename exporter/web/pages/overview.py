@@ -171,13 +171,16 @@ def _troubles_of(rows: Sequence[Row], now: float) -> Iterator[tuple[str, str, Co
         yield "look", "delayed", [head, ", ", begun, _named(delayed, "delayed")]
     barren = [row for row in rows if row.barren]
     if bereft := [row for row in barren if row.bereft]:
-        head = h.strong(f"{plural(len(bereft), 'property', 'properties')} without an active trunk")
-        yield "look", "bereft", [head, _named(bereft, "barren")]
+        yield "look", "bereft", [h.strong(_without_active(bereft)), _named(bereft, "barren")]
     if unused := [row for row in barren if not row.bereft]:
-        many = plural(len(unused), "property", "properties")
-        head = h.strong(f"{many} without an active trunk, as far as is known for a week or longer")
+        head = h.strong(f"{_without_active(unused)}, as far as is known for a week or longer")
         # As if not in use: no alert fires for them either.
         yield "plain", "unused", [head, _named(unused, "barren")]
+
+
+def _without_active(barren: Sequence[Row]) -> str:
+    what = "a trunk that is known to be active" if any(row.unclear for row in barren) else "an active trunk"
+    return f"{plural(len(barren), 'property', 'properties')} without {what}"
 
 
 def _alike(each: Iterable[Item], key: Callable[[Item], Any]) -> list[list[Item]]:

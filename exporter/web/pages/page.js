@@ -89,7 +89,8 @@
     show(asked(event.target));
   });
 
-  const waits = () => !getSelection().isCollapsed;
+  // Nobody copies from a page in the background.
+  const waits = () => !document.hidden && !getSelection().isCollapsed;
   const say = () => {
     const words = paused ? "Paused: refresh by itself" : waits() ? "Waits while text is selected" : "Refreshing by itself";
     if (live.textContent !== words) live.textContent = words;

@@ -94,12 +94,17 @@ class Row(NamedTuple):
 
     @property
     def barren(self) -> bool:
-        """Whether it is known to have no active trunk: none whose EndDate nobody can read either."""
-        return self.total("active_trunks") == self.total("active_channel_limit") == 0
+        """Whether none of its trunks is known to be active, which is what the alert goes by."""
+        return self.total("active_trunks") == 0
+
+    @property
+    def unclear(self) -> bool:
+        """Whether of some trunks it is not known if they are active, where it is `barren`."""
+        return self.total("active_channel_limit") < 0
 
     @property
     def bereft(self) -> bool:
-        """Whether it has no active trunk left, and somebody may miss it."""
+        """Whether it has no active trunk any more, and somebody may miss it."""
         return self.barren and self.in_use
 
     @property

@@ -117,7 +117,7 @@ def _standing(row: PropertyRow, view: PropertyView) -> Content:
         served if row.state != "up" else None,
         f" The next poll comes {coming}. " if row.down else None,
         h.small(said(detail)) if row.down else None,
-        " It has no active trunk." if row.barren else None,
+        f" It has no {'trunk that is known to be active' if row.unclear else 'active trunk'}." if row.barren else None,
         [" The carrier's provisioning of a trunk does not end, ", since(row.delayed, now), "."]
         if row.delayed
         else None,
