@@ -8,7 +8,7 @@ import os
 import sqlite3
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from msgspec.structs import replace as replace_struct
@@ -146,6 +146,18 @@ async def test_data_older_than_they_may_be_served_are_not_but_are_compared_with(
         assert polled.trunks() == []
         await polled.polls(1)
         assert journal(polled) == [("T2", "removed")]
+
+
+@on_fake_clock
+async def test_active_trunks_that_went_over_a_restart_are_known_to_have_been_there(path: Path, api: FakeApi) -> None:
+    async with Kept(path, config(stale_after=100)) as polled:
+        await polled.polls(1)
+        ended = fake_clock.unix_time()
+    await asyncio.sleep(101)
+    api.trunks["S1"] = []
+    async with Kept(path, config(stale_after=100)) as polled:
+        await polled.polls(1)
+        assert polled.poller.properties["S1"].active_until == pytest.approx(ended, abs=1)
 
 
 @on_fake_clock
@@ -802,6 +814,26 @@ async def test_a_disk_that_hangs_holds_up_neither_start_nor_polls_nor_stop_for_l
         assert polled.own("state_up") == 0
         ended = fake_clock.unix_time()
     assert fake_clock.unix_time() - ended < STOP_SECONDS + 1
+
+
+@pytest.mark.usefixtures("api")
+@on_fake_clock
+async def test_a_disk_that_wakes_up_after_the_stop_tells_nothing_any_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken, in_thread = asyncio.Event(), Keeper._in_thread  # noqa: SLF001 - it is what hangs
+
+    async def late(*arguments: Any) -> object:  # noqa: ANN401 - passes everything through
+        await woken.wait()
+        return await in_thread(*arguments)
+
+    monkeypatch.setattr(Keeper, "_in_thread", late)
+    async with Kept(path, config()) as polled:
+        assert polled.own("state_up") == 0
+    woken.set()
+    assert polled.keeper._task  # noqa: SLF001 - nothing else ends when it does
+    await polled.keeper._task  # noqa: SLF001 - likewise
+    assert polled.own("state_up") == 0
 
 
 @pytest.mark.parametrize("broken", ["records", "since"])

@@ -11,11 +11,13 @@ import pytest
 
 from exporter.history.changes import Kind
 from exporter.simulator import Simulator, SimulatorOptions
+from exporter.web import api
 from tests.running import running, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from exporter.history.changes import Change
     from tests.running import Running
 
 NOW = 1_790_000_000.0
@@ -98,6 +100,35 @@ async def test_pages_lose_nothing_that_was_seen_before_the_clock_was_set_back(tm
             seen += [each["seen"] - NOW for each in answer["changes"]]
             following = answer["next"]
     assert seen == [100, 200, 90]
+
+
+async def test_what_is_seen_while_a_page_is_made_shifts_no_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, look = Clock(), api.seen
+    async with (
+        Simulator(SimulatorOptions(properties=1, trunks=20, exact=True), clock) as simulator,
+        running(write(tmp_path, simulator), clock) as exporter,
+    ):
+        await exporter.ready()
+        (sid,) = simulator.carrier.property_sids
+
+        async def remove_one(now: float) -> None:
+            clock.now = now
+            simulator.carrier.remove(sid, simulator.carrier.trunks(sid)[0].sip_trunk_sid)
+            await exporter.poll(sid)
+
+        async def look_slowly(*arguments: Any) -> list[Change]:  # noqa: ANN401 - passes everything through
+            found = await look(*arguments)
+            await remove_one(clock.now + 1)
+            return found
+
+        for now in (NOW + 90, NOW + 100):
+            await remove_one(now)
+        monkeypatch.setattr(api, "seen", look_slowly)
+        first = (await exporter.http.get("/api/v1/changes?limit=1")).json()
+        second = (await exporter.http.get(f"/api/v1/changes?{first['next']}")).json()
+    assert [each["seen"] - NOW for page in (first, second) for each in page["changes"]] == [100, 90]
 
 
 @pytest.mark.parametrize(

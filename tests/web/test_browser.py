@@ -289,6 +289,8 @@ async def test_the_title_of_a_page_that_nobody_looks_at_is_true_too(tmp_path: Pa
     async with world(tmp_path) as here, visit(browser, here.url) as page:
         await page.clock.install()
         await page.reload()
+        # What was copied before stays selected.
+        await page.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
         await page.evaluate("away = true; Object.defineProperty(document, 'hidden', { get: () => away })")
         here.simulator.fail(here.sids[1], "500")
         await here.poll(here.sids[1])
@@ -296,6 +298,7 @@ async def test_the_title_of_a_page_that_nobody_looks_at_is_true_too(tmp_path: Pa
         await expect(page).to_have_title("1 down · SIP trunks")
         here.simulator.heal(here.sids[1])
         await here.poll(here.sids[1])
+        await page.evaluate("getSelection().removeAllRanges()")
         await page.evaluate("away = false; document.dispatchEvent(new Event('visibilitychange'))")
         await expect(page).to_have_title("all up · SIP trunks")
 
