@@ -31,6 +31,8 @@ SPEED = 3000.0
 WARMING_UP_SECONDS = 0.2
 STEADY, PASSING, TRUNKS = 2, 2, 10
 CHURN = 0.01
+CHANGES = 1_000
+"""Most changes that are kept, so few that they are so many before the warming up has ended."""
 TOKEN = "hunter2-of-the-soak"
 WRONG = "hunter2-is-wrong"
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -165,6 +167,7 @@ def configure(folder: Path, port: int, account_sid: str, sids: tuple[str, ...], 
     chosen = ", ".join(f"{{sid: {sid}}}" for sid in sids)
     (folder / "exporter.yaml").write_text(
         f"api: {{base_url: 'http://127.0.0.1:{port}', timeout: 10m, requests_per_second: 0}}\n{more}"
+        f"state: {{changes: {CHANGES}}}\n"
         f"accounts: [{{account_sid: {account_sid}, token_file: token, properties: [{chosen}]}}]\n"
     )
 
