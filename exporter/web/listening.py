@@ -98,11 +98,13 @@ class Listener:
         return task
 
     async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listening)
+                accepted, _ = listening.accept()
                 self._take(accepted)
+            except BlockingIOError:
+                # To wait for the connection itself could lose one, where the wait is cancelled as it comes.
+                await _readable(listening)
             except (OSError, MemoryError) as error:
                 # A client that has gone already is no reason to wait. To end other connections would free little, for
                 # what they may take is bounded: something else has used up the rest.
@@ -123,6 +125,8 @@ class Listener:
         self.connections.add(connection)
         self.new[connection] = None
         connection.shaking_hands = self._begin(self._shake_hands(connection, accepted, context))
+        # A task that is cancelled before it begins does not even come to that.
+        connection.shaking_hands.add_done_callback(lambda _task: self._shaken(connection, accepted))
 
     def _keep_to_terms(self) -> bool:
         """End connections made under other terms than those in force; say whether others may come in than before."""
@@ -153,10 +157,13 @@ class Listener:
             error.__traceback__ = None
         finally:
             # Likewise where the task was cancelled: the task holds why.
-            connection.shaking_hands = None
-            if not connection.made:
-                accepted.close()
-                self.forget(connection)
+            self._shaken(connection, accepted)
+
+    def _shaken(self, connection: Connection, accepted: socket.socket) -> None:
+        connection.shaking_hands = None
+        if not connection.made:
+            accepted.close()
+            self.forget(connection)
 
     def forget(self, connection: Connection) -> None:
         """Count a connection no more."""
@@ -290,6 +297,17 @@ class Connection(web.RequestHandler):
             self._way.abort()
         elif self.shaking_hands:
             self.shaking_hands.cancel()
+
+
+async def _readable(listening: socket.socket) -> None:
+    """Wait until somebody connects."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(listening, lambda: None if ready.done() else ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(listening)
 
 
 def _refuse(accepted: socket.socket, *, plain: bool) -> None:

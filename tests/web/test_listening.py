@@ -303,15 +303,14 @@ async def test_an_accept_that_fails_is_tried_again_and_costs_no_other_its_connec
         regular, writer = await it.connect(GET)
         await regular.readuntil(b"small")
         await it.small()
-        loop = asyncio.get_running_loop()
-        accept, failures = loop.sock_accept, [error] * 3
+        accept, failures = socket.socket.accept, [error] * 3
 
-        async def failing(listener: socket.socket) -> tuple[socket.socket, object]:
+        def failing(listener: socket.socket) -> tuple[socket.socket, object]:
             if failures:
                 raise failures.pop()
-            return await accept(listener)
+            return accept(listener)
 
-        monkeypatch.setattr(loop, "sock_accept", failing)
+        monkeypatch.setattr(socket.socket, "accept", failing)
         for _ in range(3):
             await it.small()
         writer.write(GET)
@@ -333,10 +332,20 @@ async def test_where_there_is_no_memory_for_a_connection_the_next_one_is_taken(
     assert caplog.records == []
 
 
+async def test_who_comes_as_the_listener_closes_is_let_go() -> None:
+    ours, theirs = socket.socketpair()
+    async with served() as it:
+        it.listener._take(ours)  # noqa: SLF001 - as if it were accepted now
+        await it.listener.close()
+        assert it.listener.connections == set()
+        assert theirs.recv(1) == b""
+    theirs.close()
+
+
 async def test_a_listener_that_breaks_cries_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", Mock(side_effect=ZeroDivisionError))
+    monkeypatch.setattr(socket.socket, "accept", Mock(side_effect=ZeroDivisionError))
     async with served():
         async with asyncio.timeout(30):
             while not caplog.records:  # noqa: ASYNC110 - nothing tells of it
