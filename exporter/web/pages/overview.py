@@ -103,8 +103,8 @@ def _verdict(endpoints: Endpoints, rows: Sequence[Row], levels: set[str], now: f
     every = plural(len(rows), "property", "properties")
     if down := [row for row in rows if row.down]:
         # The latest alone: who is called at night is to see that it is something new.
-        *_, lasting = _downtimes(down, now)
-        return "bad", [f"{len(down):,} of {every} down, ", lasting], f"{len(down):,} down"
+        *_, latest = _downtimes(down, now)
+        return "bad", [f"{len(down):,} of {every} down, ", latest], f"{len(down):,} down"
     if endpoints.trouble():
         return "bad", "The exporter is in trouble", "in trouble"
     if failing := [each for each in endpoints.poller.discoveries.values() if each.last_error and not each.names]:
