@@ -74,6 +74,8 @@ async def prometheus(folder: Path, *targets: str, **config: Any) -> AsyncIterato
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
         "--storage.tsdb.retention.time=40d",  # changes within 30 days are recorded
+        # As many scrapes as usual: where the machine halts, Prometheus can leave unsaid that a recorded series ended.
+        "--query.lookback-delta=15s",
     )
     async with serving(program("prometheus"), *command) as http:
         yield http
