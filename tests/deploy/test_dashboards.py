@@ -123,9 +123,10 @@ async def told(folder: Path) -> Story:
 
         async def until(holds: Callable[[Answers], bool]) -> Answers:
             answers: Answers = {}
-            # What does not come is for the tests to say. Nobody tells when Prometheus has evaluated its rules.
+            # What does not come is for the tests to say. Nobody tells when Prometheus has evaluated its rules, and that
+            # data were late once, as where the machine halts, is shown for a minute.
             with suppress(TimeoutError):
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(150):
                     while not answers or not holds(answers):
                         answers = {query: await ask(here.http, query, sid) for query in EVERY}
             return answers
