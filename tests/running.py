@@ -84,7 +84,7 @@ class Running:
 
         snapshot.publish = telling(type(snapshot).publish)  # type: ignore[method-assign]  # watched
         snapshot.publish_health = telling(type(snapshot).publish_health)  # type: ignore[method-assign]  # likewise
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not holds():
                 await published.wait()
                 published.clear()
@@ -110,7 +110,7 @@ async def running(
     futures: set[asyncio.Future[Any]] = {task, bound}
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
     try:
-        async with httpx.AsyncClient(base_url=f"http://{bound.result()[0]}", trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=f"http://{bound.result()[0]}", trust_env=False, timeout=60) as http:
             yield Running(daemon, http)
     finally:
         stop.set()
@@ -143,10 +143,12 @@ class Command:
 
 
 @asynccontextmanager
-async def command(*arguments: str | Path, shell: str = 'exec "$@"', **environment: str) -> AsyncIterator[Command]:
+async def command(
+    *arguments: str | Path, shell: str = 'exec "$@"', module: str = "exporter", **environment: str
+) -> AsyncIterator[Command]:
     """Run `siptrunk-exporter` with its log as JSON, ended at the latest with the block; `shell` begins it."""
     process = await asyncio.create_subprocess_exec(
-        *("sh", "-c", shell, "sh", sys.executable, "-m", "exporter", "--log.format=json", *map(str, arguments)),
+        *("sh", "-c", shell, "sh", sys.executable, "-m", module, "--log.format=json", *map(str, arguments)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **environment},

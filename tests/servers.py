@@ -56,7 +56,7 @@ async def serving(*command: str | Path) -> AsyncIterator[httpx.AsyncClient]:
     options = ("--web.listen-address=127.0.0.1:0", "--log.format=json")
     async with (
         _process(*command, *options, says=b'"Listening on"') as line,
-        httpx.AsyncClient(base_url=f"http://{json.loads(line)['address']}", trust_env=False) as http,
+        httpx.AsyncClient(base_url=f"http://{json.loads(line)['address']}", trust_env=False, timeout=60) as http,
     ):
         yield http
 
@@ -103,7 +103,7 @@ async def victoria_metrics(name: str, *options: str) -> AsyncIterator[httpx.Asyn
     command = (program(name), f"-httpListenAddr=127.0.0.1:{port}", "-memory.allowedBytes=64MB", *options)
     async with (
         _process(*command, says=b"starting http server at"),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http,
     ):
         yield http
 

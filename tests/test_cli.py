@@ -25,7 +25,7 @@ HERE = "--web.listen-address=127.0.0.1:0"
 
 
 async def get(address: str, path: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         return await http.get(f"http://{address}{path}")
 
 
@@ -35,7 +35,7 @@ async def test_serve_is_what_it_does_without_a_command_until_it_is_told_to_stop(
         for words in ((f"--config.file={path}", HERE), ("serve", "--config.file", path, HERE)):
             async with command(*words) as exporter:
                 address = (await exporter.logged("listening"))["addresses"]
-                assert (await get(address, "/-/healthy")).status_code == 200
+                assert (await get(address, "/config")).status_code == 200
                 assert await exporter.stop(signal.SIGTERM) == 0
 
 
@@ -302,7 +302,7 @@ async def test_the_demo_serves_at_least_5_properties_and_200_trunks_and_says_whe
         assert exporter.process.stdout
         said = await exporter.process.stdout.readuntil(b"Stop with Ctrl-C.\n")
         assert f"http://{address}/metrics" in said.decode()
-        async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=60) as http:
             async with asyncio.timeout(30):
                 while (await http.get("/-/ready")).status_code != 200:
                     pass

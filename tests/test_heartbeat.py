@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 DEPLOY = Path(__file__).parents[1] / "deploy"
 
 
+@pytest.fixture(autouse=True)
+def as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other tests' daemons take no halt amiss."""
+    monkeypatch.setattr("exporter.heartbeat.HELD_UP", HELD_UP)
+
+
 def probes() -> Iterator[tuple[str, int, int]]:
     """What asks `/-/healthy`: every how many seconds, and after how many refusals in a row it acts."""
     chart = yaml.safe_load((DEPLOY / "helm/siptrunk-exporter/values.yaml").read_text())

@@ -203,8 +203,8 @@ async def test_the_command_tells_its_service_manager_of_its_whole_life(tmp_path:
             async with command(*words, NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="100000") as exporter:
                 assert (await manager.hears())[0] == "READY=1"
                 address = (await exporter.logged("listening"))["addresses"]
-                async with httpx.AsyncClient(trust_env=False) as http:
-                    assert (await http.get(f"http://{address}/-/healthy")).status_code == 200
+                async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+                    assert (await http.get(f"http://{address}/config")).status_code == 200
                 assert (await manager.hears_of("STATUS=1 of 2 properties up"))[0] == "WATCHDOG=1"
                 exporter.process.send_signal(signal.SIGHUP)
                 assert (await manager.hears_of("RELOADING=1"))[1].startswith("MONOTONIC_USEC=")

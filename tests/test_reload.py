@@ -42,7 +42,7 @@ async def test_unchanged_properties_keep_their_data_and_a_dropped_one_goes_whole
             asked = simulator.requests.by_property[kept]
             before = await exporter.samples()
             path.write_text(
-                configuration(simulator, accounts=listing(kept, added), poll="interval: 1h, stale_after: 2h")
+                configuration(simulator, accounts=listing(kept, added), poll="interval: 1d, stale_after: 2d")
             )
             assert await reload(exporter) == (200, "reloaded\n")
             await exporter.until(lambda: exporter.daemon.poller.properties[added].health.polls == 1)
@@ -60,7 +60,7 @@ async def test_unchanged_properties_keep_their_data_and_a_dropped_one_goes_whole
     assert of(dropped, before) != {}
     assert of(dropped, after) == {}
     assert after["siptrunk_property_up"][labels(property_sid=added)] == 1
-    assert after["siptrunk_exporter_poll_interval_seconds"][labels()] == 3600
+    assert after["siptrunk_exporter_poll_interval_seconds"][labels()] == 86400
 
 
 async def test_a_bad_configuration_changes_nothing_and_says_why(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ async def test_what_is_published_changes_at_once_without_a_poll(tmp_path: Path) 
             await exporter.ready()
             asked = simulator.requests.by_property[sid]
             metrics = "info_labels: [name], exclude: [siptrunk_active, siptrunk_exporter_api_requests_total]"
-            path.write_text(configuration(simulator, metrics=metrics, poll="interval: 1h, stale_after: 2h"))
+            path.write_text(configuration(simulator, metrics=metrics, poll="interval: 1d, stale_after: 2d"))
             await reload(exporter)
             samples = await exporter.samples()
             assert simulator.requests.by_property[sid] == asked

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HERE = "--web.listen-address=127.0.0.1:0"
 Series = set[tuple[str, Labels, float]]
 CARRIER = SimulatorOptions(properties=24, trunks=5)
-SLOW = "interval: 1h, stale_after: 2h"
+SLOW = "interval: 1d, stale_after: 2d"
 
 
 def shards(count: int) -> list[Shard]:
@@ -50,7 +50,7 @@ async def whole(stack: AsyncExitStack, path: Path, shard: Shard) -> Series:
     line = await exporter.logged("listening")
     assert line["shard"] == str(shard)
     async with (
-        httpx.AsyncClient(base_url=f"http://{line['addresses']}", trust_env=False) as http,
+        httpx.AsyncClient(base_url=f"http://{line['addresses']}", trust_env=False, timeout=60) as http,
         asyncio.timeout(30),
     ):
         while (await http.get("/-/ready")).is_error:  # noqa: ASYNC110 - it does not tell when it is

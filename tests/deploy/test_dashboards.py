@@ -140,7 +140,7 @@ async def told(folder: Path) -> Story:
 
         here.simulator.fail(sid, "500")
         story.after[FAILING] = await until(lambda now: shown(now, FAILING))
-        story.after[GONE] = await until(lambda now: shown(now, GONE) and figures(now, "property") <= HEALTH)
+        story.after[GONE] = await until(lambda now: shown(now, GONE) and figures(now, "property") == HEALTH)
 
         here.simulator.fail(None, "500")
         story.after[LOST] = await until(lambda now: shown(now, LOST))

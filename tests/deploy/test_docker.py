@@ -325,5 +325,8 @@ async def test_compose_runs_the_demo_which_is_healthy_past_a_proxy_until_it_ends
     assert here in command
     async with container(built, command, around) as address:
         check = health_check(address)
-        assert await asyncio.to_thread(healthy, check)
+        # It gives up after seconds, in which a machine may halt.
+        async with asyncio.timeout(60):
+            while not await asyncio.to_thread(healthy, check):
+                pass
     assert not healthy(check)

@@ -77,10 +77,7 @@ class Case:
         await self._begin(it, sids)
         await it.watch.until(lambda: it.watch.down(*sids), "down")
         await it.watch.until(lambda: it.watch.bare(*sids), "bare")
-        for sid in sids:
-            seen = set(it.watch.reasons(sid))
-            assert seen, sid
-            assert seen <= self.reasons, f"{sid} failed with {seen}"
+        it.watch.check_reasons(sids, self.reasons)
         if self.alone:
             known = it.watch.known
             await it.watch.until(lambda: all(known[sid].polls - before[sid] >= POLLS for sid in others), "polled")

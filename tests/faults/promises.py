@@ -17,7 +17,7 @@ from tests.running import Samples, parse
 from tests.test_cycle import data_of, of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from exporter.simulator import Carrier
 
@@ -223,6 +223,16 @@ class Watch:
             for key, count in self.samples["siptrunk_property_poll_failures_total"].items()
             if count and key >= labels(property_sid=sid)
         }
+
+    def check_reasons(self, sids: Iterable[str], expected: set[str]) -> None:
+        """Raise AssertionError where polls of these have failed for none of these reasons, or for any other.
+
+        Where the machine halts, any answer can come too late too.
+        """
+        for sid in sids:
+            seen = set(self.reasons(sid))
+            assert seen & expected, f"{sid} failed with {seen}"
+            assert seen <= expected | {"timeout"}, f"{sid} failed with {seen}"
 
     async def recovery(self, ended: float, *sids: str) -> Recovery:
         """Wait for a success of each property, or of these, that is later than the end of a fault, at that Unix time.

@@ -19,7 +19,7 @@ from tests.running import command, configuration, finished, parse, running, writ
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.running import Samples
+    from tests.running import Running, Samples
 
 HERE = "--web.listen-address=127.0.0.1:0"
 TRUNKS = 7
@@ -31,7 +31,7 @@ def configured(folder: Path, simulator: Simulator, name: str = "state.db") -> Pa
 
 
 async def samples(address: str) -> Samples:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         return parse((await http.get(f"http://{address}/metrics")).text)
 
 
@@ -84,11 +84,20 @@ async def test_killed_at_random_moments_it_serves_what_it_had_with_the_api_down(
             assert found["siptrunk_property_stale"][labels(property_sid=sid)] == 1
         assert found["siptrunk_exporter_state_up"][labels()] == 1
         assert await exporter.stop() == 0
-        assert [line["msg"] for line in exporter.log if "state file" in line["msg"]] == []
+        # That it is opened late, as where the machine halts, is no loss.
+        said = [line["msg"] for line in exporter.log if "state file" in line["msg"]]
+        assert [line for line in said if " is not open after " not in line and " was opened late" not in line] == []
     assert names(tmp_path) == ["exporter.yaml", "state.db", "token"]
     content = read(state)
     assert sids[0].encode() in content
     assert simulator.options.token.encode() not in content
+
+
+async def state_up(exporter: Running) -> None:
+    """Wait until the daemon says that the state file is as it should be."""
+    async with asyncio.timeout(60):
+        while (await exporter.samples())["siptrunk_exporter_state_up"] != {labels(): 1}:
+            pass
 
 
 async def test_a_reload_takes_another_file_and_leaves_the_old_one_and_then_none(tmp_path: Path) -> None:
@@ -100,7 +109,7 @@ async def test_a_reload_takes_another_file_and_leaves_the_old_one_and_then_none(
             assert (await exporter.http.post("/-/reload")).status_code == 200
             with opened(tmp_path / "one.db") as (_, contents):
                 assert len(contents.lists) == 3
-            assert (await exporter.samples())["siptrunk_exporter_state_up"] == {labels(): 1}
+            await state_up(exporter)
             write(tmp_path, simulator)
             assert (await exporter.http.post("/-/reload")).status_code == 200
             with opened(tmp_path / "two.db") as (_, contents):
@@ -108,7 +117,7 @@ async def test_a_reload_takes_another_file_and_leaves_the_old_one_and_then_none(
             assert "siptrunk_exporter_state_up" not in await exporter.samples()
             configured(tmp_path, simulator, "two.db")
             assert (await exporter.http.post("/-/reload")).status_code == 200
-            assert (await exporter.samples())["siptrunk_exporter_state_up"] == {labels(): 1}
+            await state_up(exporter)
 
 
 async def test_once_and_check_leave_the_file_alone_and_check_says_what_is_wrong_with_it(tmp_path: Path) -> None:
@@ -135,12 +144,14 @@ async def test_of_two_daemons_with_one_file_both_serve_and_the_second_is_told(tm
         async with command(f"--config.file={path}", HERE) as first:
             addresses = [(await first.logged("listening"))["addresses"]]
             async with command(f"--config.file={path}", HERE) as second:
-                said = await second.logged("the state file")
                 addresses.append((await second.logged("listening"))["addresses"])
+                # Where the machine halts, it is told first that the file is not open after a while.
+                while not any("is in use by another process: " in line["msg"] for line in second.log):
+                    await second.logged("the state file")
                 for address, kept in zip(addresses, (1, 0), strict=True):
                     found = await shown(address, TRUNKS)
                     assert found["siptrunk_exporter_state_up"] == {labels(): kept}
-    assert "is in use by another process: give each exporter a file of its own" in said["msg"]
+    assert any("give each exporter a file of its own" in line["msg"] for line in second.log)
 
 
 async def test_a_disk_that_hangs_does_not_keep_the_process_from_its_end(tmp_path: Path) -> None:

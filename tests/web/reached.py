@@ -72,6 +72,6 @@ async def reached(folder: Path, text: str, *flags: str, properties: int = 1, tru
     async with Simulator(SimulatorOptions(properties=properties, trunks=trunks, exact=True)) as simulator:
         path = write(folder, simulator)
         words = (f"--config.file={path}", f"--web.config.file={folder}/web.yml", "--web.listen-address=127.0.0.1:0")
-        async with command(*words, *flags) as exporter:
+        async with command(*words, *flags, module="tests.unhurried") as exporter:
             address = (await exporter.logged("listening"))["addresses"]
             yield Reached(exporter, folder, int(address.rpartition(":")[2]))

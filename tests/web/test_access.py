@@ -276,7 +276,8 @@ async def test_beyond_the_rate_limit_the_answer_is_429(tmp_path: Path) -> None:
         it.web.write_text("rate_limit: {interval: 0, burst: 2}\n" + USERS)
         assert await it.status("/-/healthy", *ALICE, scheme="http") == 200
     assert first == [200, 200]
-    assert (beyond.status, beyond.headers["retry-after"]) == (429, ["3600"])
+    assert beyond.status == 429
+    assert 3500 < int(*beyond.headers["retry-after"]) <= 3600
 
 
 async def test_suites_versions_and_curves_are_those_set(tmp_path: Path) -> None:

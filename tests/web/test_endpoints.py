@@ -23,7 +23,7 @@ async def test_ready_is_503_until_every_property_was_tried_once_while_all_else_a
     async with Simulator(SimulatorOptions(properties=2, trunks=3)) as simulator:
         slow = simulator.carrier.property_sids[0]
         simulator.fail(slow, "hang")
-        path = write(tmp_path, simulator, configuration(simulator, api="timeout: 1s, max_attempts: 1"))
+        path = write(tmp_path, simulator, configuration(simulator, api="timeout: 3s, max_attempts: 1"))
         async with running(path) as exporter:
             early = {
                 name: (await exporter.http.get(name)).status_code for name in ("/-/ready", "/-/healthy", "/metrics")

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import logging
+import math
 import re
 import resource
 import socket
@@ -129,7 +130,7 @@ async def test_a_request_that_does_not_come_is_not_waited_for(sent: bytes) -> No
 
 @pytest.mark.usefixtures("quick")
 async def test_a_request_that_comes_byte_by_byte_has_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(listening, "HEAD_SECONDS", 2.0)
     async with served() as it:
         reader, writer = await it.connect(b"GET /small HTTP/1.1\r\nHost: x\r\nA: ")
         dripped = 0
@@ -147,11 +148,11 @@ async def test_a_request_that_comes_byte_by_byte_has_no_more_time(monkeypatch: p
 
 async def test_the_next_request_may_be_long_in_coming_but_not_in_arriving(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "LOOK_EVERY", 0.01)
-    monkeypatch.setattr(listening, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(listening, "HEAD_SECONDS", 0.5)
     async with served() as it:
         reader, writer = await it.connect(GET)
         await reader.readuntil(b"small")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1)
         writer.write(GET)
         await reader.readuntil(b"small")
         writer.write(GET[:10])
@@ -249,8 +250,9 @@ async def test_who_comes_takes_the_place_of_one_that_waits_those_without_an_answ
 
 
 async def test_where_all_wait_for_their_answer_the_next_is_refused_politely_and_said_so_once(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(listening, "SLOW_SECONDS", math.inf)
     async with served(most=2) as it:
         held = [await it.connect(GET.replace(b"small", b"held")) for _ in range(2)]
         await it.counted(2)
