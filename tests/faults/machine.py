@@ -153,7 +153,7 @@ async def files_used_up(folder: Path) -> Recovery:
         await it.proxy.make(Trouble.REFUSED)
         knocking = [await it.connected() for _ in range(20)]
         for _, writer in knocking:
-            writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
         await it.watch.until(it.watch.down, "down")
         await it.proxy.make(None)
         used, began = processor_time(it), time.monotonic()
