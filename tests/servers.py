@@ -74,7 +74,7 @@ async def prometheus(folder: Path, *targets: str, **config: Any) -> AsyncIterato
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
         "--storage.tsdb.retention.time=40d",  # changes within 30 days are recorded
-        # As many scrapes as usual: where the machine halts, Prometheus can leave unsaid that a recorded series ended.
+        # As many scrapes as usual. With the default, a series whose end a halt swallowed would live on for 300 of them.
         "--query.lookback-delta=15s",
     )
     async with serving(program("prometheus"), *command) as http:
