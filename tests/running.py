@@ -10,6 +10,7 @@ import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -21,7 +22,6 @@ from exporter.shard import WHOLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
-    from pathlib import Path
 
     from exporter.model import Shown
     from exporter.simulator import Simulator
@@ -40,6 +40,12 @@ def configuration(simulator: Simulator, *, accounts: str = "discover: {}", **sec
     )
 
 
+def listing(*sids: str, **keys: str) -> str:
+    """The accounts' part of a configuration that lists properties, each with the same further keys."""
+    more = "".join(f", {key}: {value}" for key, value in keys.items())
+    return "properties: [" + ", ".join(f"{{sid: {sid}{more}}}" for sid in sids) + "]"
+
+
 def write(folder: Path, simulator: Simulator, text: str | None = None) -> Path:
     """Write the configuration and the token file beside it; give the configuration's path."""
     (folder / "token").write_text(simulator.options.token)
@@ -55,6 +61,11 @@ def parse(exposition: str) -> Samples:
         for sample in family.samples:
             samples.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
     return samples
+
+
+def asking(address: str) -> httpx.AsyncClient:
+    """Give a client for what listens at host and port, which waits for longer than a machine halts."""
+    return httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=60)
 
 
 @dataclass
@@ -110,7 +121,7 @@ async def running(
     futures: set[asyncio.Future[Any]] = {task, bound}
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
     try:
-        async with httpx.AsyncClient(base_url=f"http://{bound.result()[0]}", trust_env=False, timeout=60) as http:
+        async with asking(str(bound.result()[0])) as http:
             yield Running(daemon, http)
     finally:
         stop.set()
@@ -123,6 +134,12 @@ class Command:
 
     process: asyncio.subprocess.Process
     log: list[dict[str, str]]
+
+    def cpu(self) -> float:
+        """CPU seconds so far, the system's included."""
+        # proc(5): utime and stime, counted from behind the name, which may hold anything.
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def logged(self, message: str) -> dict[str, str]:
         """Wait for the next log line with this message."""

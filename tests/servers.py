@@ -9,13 +9,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import yaml
 
 from tests.programs import program
+from tests.running import asking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import httpx
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,7 +58,7 @@ async def serving(*command: str | Path) -> AsyncIterator[httpx.AsyncClient]:
     options = ("--web.listen-address=127.0.0.1:0", "--log.format=json")
     async with (
         _process(*command, *options, says=b'"Listening on"') as line,
-        httpx.AsyncClient(base_url=f"http://{json.loads(line)['address']}", trust_env=False, timeout=60) as http,
+        asking(json.loads(line)["address"]) as http,
     ):
         yield http
 
@@ -74,7 +76,7 @@ async def prometheus(folder: Path, *targets: str, **config: Any) -> AsyncIterato
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
         "--storage.tsdb.retention.time=40d",  # changes within 30 days are recorded
-        # As many scrapes as usual. With the default, a series whose end a halt swallowed would live on for 300 of them.
+        # At a scrape a second the default is 300 scrapes: so long would a series live on whose stale marker was lost.
         "--query.lookback-delta=15s",
     )
     async with serving(program("prometheus"), *command) as http:
@@ -103,7 +105,7 @@ async def victoria_metrics(name: str, *options: str) -> AsyncIterator[httpx.Asyn
     command = (program(name), f"-httpListenAddr=127.0.0.1:{port}", "-memory.allowedBytes=64MB", *options)
     async with (
         _process(*command, says=b"starting http server at"),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http,
+        asking(f"127.0.0.1:{port}") as http,
     ):
         yield http
 

@@ -8,7 +8,6 @@ import socket
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from exporter.cli import main
@@ -16,17 +15,19 @@ from exporter.daemon import Address, Serving
 from exporter.demo import greeting
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.carrier_truth import labels
-from tests.running import command, configuration, finished, parse, write
+from tests.running import asking, command, configuration, finished, parse, write
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import httpx
 
 HERE = "--web.listen-address=127.0.0.1:0"
 
 
 async def get(address: str, path: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-        return await http.get(f"http://{address}{path}")
+    async with asking(address) as http:
+        return await http.get(path)
 
 
 async def test_serve_is_what_it_does_without_a_command_until_it_is_told_to_stop(tmp_path: Path) -> None:
@@ -302,7 +303,7 @@ async def test_the_demo_serves_at_least_5_properties_and_200_trunks_and_says_whe
         assert exporter.process.stdout
         said = await exporter.process.stdout.readuntil(b"Stop with Ctrl-C.\n")
         assert f"http://{address}/metrics" in said.decode()
-        async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=60) as http:
+        async with asking(address) as http:
             async with asyncio.timeout(30):
                 while (await http.get("/-/ready")).status_code != 200:
                     pass

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.carrier_truth import labels, truth
-from tests.running import Samples, configuration, running, write
+from tests.running import Samples, configuration, listing, running, write
 from tests.secrets import holds
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ async def test_every_fault_has_its_own_reason_and_leaves_the_other_properties_go
         for sid, fault in zip(ill, FAULTS, strict=True):
             simulator.fail(sid, fault)  # type: ignore[arg-type]  # a key of FAULTS
         api = "timeout: 1s, max_attempts: 1, max_concurrency: 32"
-        accounts = f"properties: [{', '.join(f'{{sid: {sid}}}' for sid in (*ill, well))}]"
-        path = write(tmp_path, simulator, configuration(simulator, accounts=accounts, api=api))
+        path = write(tmp_path, simulator, configuration(simulator, accounts=listing(*ill, well), api=api))
         expected = {sid: {reason} for sid, reason in zip(ill, FAULTS.values(), strict=True)} | {well: set()}
         async with running(path, clock) as exporter:
             await exporter.ready()
@@ -168,7 +167,8 @@ async def test_every_fault_has_its_own_reason_and_leaves_the_other_properties_go
             samples = await exporter.samples()
         assert all(failures(samples, sid) for sid in ill)
         late = {"timeout"}
-        assert [failures(samples, sid) - late for sid in expected] == [each - late for each in expected.values()]
+        seen = {sid: failures(samples, sid) - late for sid in expected}
+        assert seen == {sid: reasons - late for sid, reasons in expected.items()}
         assert {dict(key)["property_sid"] for key, up in samples["siptrunk_property_up"].items() if up} == {well}
         assert {dict(key)["property_sid"] for key in samples["siptrunk_channel_limit"]} == {well}
         trunks = {key for key in truth(simulator.carrier, NOW)["siptrunk_info"] if ("property_sid", well) in key}

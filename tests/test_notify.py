@@ -10,14 +10,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from exporter import notify
 from exporter.notify import Notifier
 from exporter.polling.schedule import failed
 from exporter.simulator import Simulator, SimulatorOptions
-from tests.running import command, write
+from tests.running import asking, command, write
 from tests.service_manager import Manager, managing
 
 if TYPE_CHECKING:
@@ -203,8 +202,8 @@ async def test_the_command_tells_its_service_manager_of_its_whole_life(tmp_path:
             async with command(*words, NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="100000") as exporter:
                 assert (await manager.hears())[0] == "READY=1"
                 address = (await exporter.logged("listening"))["addresses"]
-                async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-                    assert (await http.get(f"http://{address}/config")).status_code == 200
+                async with asking(address) as http:
+                    assert (await http.get("/config")).status_code == 200
                 assert (await manager.hears_of("STATUS=1 of 2 properties up"))[0] == "WATCHDOG=1"
                 exporter.process.send_signal(signal.SIGHUP)
                 assert (await manager.hears_of("RELOADING=1"))[1].startswith("MONOTONIC_USEC=")

@@ -12,7 +12,7 @@ from exporter.errors import Reason
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.api.proxy import Recorder, listening
 from tests.carrier_truth import labels
-from tests.running import Running, configuration, running, write
+from tests.running import Running, configuration, listing, running, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     import pytest
 
     from exporter.config import Loaded
-
-
-def listing(*sids: str, **keys: str) -> str:
-    """The accounts' part of a configuration that lists properties, each with the same further keys."""
-    more = "".join(f", {key}: {value}" for key, value in keys.items())
-    return "properties: [" + ", ".join(f"{{sid: {sid}{more}}}" for sid in sids) + "]"
 
 
 async def reload(exporter: Running) -> tuple[int, str]:

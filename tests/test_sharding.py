@@ -7,14 +7,13 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from exporter.cli import main
 from exporter.shard import WHOLE, Shard
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.carrier_truth import labels
-from tests.running import Labels, Running, command, configuration, finished, parse, running, write
+from tests.running import Labels, Running, asking, command, configuration, finished, parse, running, write
 from tests.test_cycle import data_of
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ async def whole(stack: AsyncExitStack, path: Path, shard: Shard) -> Series:
     line = await exporter.logged("listening")
     assert line["shard"] == str(shard)
     async with (
-        httpx.AsyncClient(base_url=f"http://{line['addresses']}", trust_env=False, timeout=60) as http,
+        asking(line["addresses"]) as http,
         asyncio.timeout(30),
     ):
         while (await http.get("/-/ready")).is_error:  # noqa: ASYNC110 - it does not tell when it is

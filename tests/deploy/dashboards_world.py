@@ -112,7 +112,7 @@ def _hasty_rules(folder: Path) -> list[str]:
             group.pop("interval", None)
             for rule in group["rules"]:
                 rule.pop("for", None)
-                for patient, hasty in (("[3m]", "[3s]"), ("offset 2m", "offset 1s"), ("> 3600", "> 3")):
+                for patient, hasty in (("[3m]", "[3s]"), ("> 3600", "> 3")):
                     rule["expr"] = rule["expr"].replace(patient, hasty)
         (folder / path.name).write_text(yaml.safe_dump(content))
         written.append(str(folder / path.name))

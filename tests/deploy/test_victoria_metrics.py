@@ -112,6 +112,7 @@ async def test_pairs_scraped_by_a_pair_are_counted_once(tmp_path: Path) -> None:
 
         by_property = sorted((dict(key)["property_sid"], value) for key, value in capacity.items())
         expected = by_property, sum(capacity.values()), 2 * sum(capacity.values())
+        found = None
         # Where the machine halts, a scrape comes too late, and nothing is stored until the next.
         with suppress(TimeoutError):
             async with asyncio.timeout(60):

@@ -110,7 +110,7 @@ class Watch:
     unwell: set[str] = field(default_factory=set)
     """What `/-/healthy` has said when it was not well."""
     halted: float = 0.0
-    """Seconds for which nothing ran here, nor in the daemon then, because the machine halted or had others to serve."""
+    """Seconds by which this process woke up late, and by which the daemon may have been late too."""
     _sent: float = 0.0
 
     def __post_init__(self) -> None:
@@ -225,9 +225,9 @@ class Watch:
         }
 
     def check_reasons(self, sids: Iterable[str], expected: set[str]) -> None:
-        """Raise AssertionError where polls of these have failed for none of these reasons, or for any other.
+        """Raise AssertionError where polls of these have not failed for these reasons alone, one of them at least.
 
-        Where the machine halts, any answer can come too late too.
+        Forgiven is `timeout`: where the machine halts, any answer can come too late.
         """
         for sid in sids:
             seen = set(self.reasons(sid))

@@ -348,7 +348,7 @@ async def test_what_is_searched_is_not_asked_for_anew_by_the_refresh(tmp_path: P
         await page.route("**/?q=first", lambda route: held.append(route))  # noqa: PLW0108 - the library asks functions for their parameters
         await page.clock.run_for(5_000)
         async with page.expect_request("**/?q=first"):
-            # As typed but a moment ago: what is typed is asked for a while after the last key.
+            # Set and not typed: what is typed is soon asked for by itself, and where the machine halts before Enter.
             await page.get_by_label("Search properties").evaluate("each => { each.value = 'first' }")
             await page.get_by_label("Search properties").press("Enter")
         await page.clock.run_for(9_000)

@@ -252,6 +252,7 @@ async def test_who_comes_takes_the_place_of_one_that_waits_those_without_an_answ
 async def test_where_all_wait_for_their_answer_the_next_is_refused_politely_and_said_so_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # On a machine that halts they would be slow readers, who make room.
     monkeypatch.setattr(listening, "SLOW_SECONDS", math.inf)
     async with served(most=2) as it:
         held = [await it.connect(GET.replace(b"small", b"held")) for _ in range(2)]
