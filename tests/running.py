@@ -163,7 +163,7 @@ class Command:
 async def command(
     *arguments: str | Path, shell: str = 'exec "$@"', module: str = "exporter", **environment: str
 ) -> AsyncIterator[Command]:
-    """Run `siptrunk-exporter` with its log as JSON, ended at the latest with the block; `shell` begins it."""
+    """Run `siptrunk-exporter`, or another module, with its log as JSON, until the block ends; `shell` begins it."""
     process = await asyncio.create_subprocess_exec(
         *("sh", "-c", shell, "sh", sys.executable, "-m", module, "--log.format=json", *map(str, arguments)),
         stdout=asyncio.subprocess.PIPE,
